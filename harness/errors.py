@@ -1,0 +1,70 @@
+"""The one tree of exceptions: who was wrong decides the class, and the class decides the exit code.
+
+A ``Failure`` says that the system under test was wrong, a ``LabError`` that the lab was (the case is
+then inconclusive, never failed), a ``UsageError`` that the user was. Code that cannot tell must raise
+``LabError``: the driver is innocent until a verdict names what it did.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_PASSED = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_LAB = 3
+
+
+class HarnessError(Exception):
+    """Base of everything the harness raises on purpose.
+
+    Args:
+        what: one line: what happened, to what, in the user's words.
+        mend: how to mend it, as a command where there is one; empty when nothing is known.
+        detail: evidence that may span lines (the guest's console, a tool's error output).
+    """
+
+    exit_code: ClassVar[int] = EXIT_LAB
+
+    def __init__(self, what: str, *, mend: str = "", detail: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.mend = mend
+        self.detail = detail
+
+    def line(self) -> str:
+        """The error as the one line that a person reads: what, then how to mend it."""
+        return f"{self.what}; {self.mend}" if self.mend else self.what
+
+
+class UsageError(HarnessError):
+    """The user asked for something that cannot be: a wrong option, key, name, path or right."""
+
+    exit_code = EXIT_USAGE
+
+
+class LabError(HarnessError):
+    """The lab was wrong: host, namespace, bridge, libvirt, QEMU, guest boot, SSH, capture."""
+
+    exit_code = EXIT_LAB
+
+
+class AwaitTimeout(LabError):
+    """An awaited event did not come before its deadline.
+
+    Args:
+        awaited: what was awaited ("the guest's SSH banner").
+        seconds: how long it was awaited.
+        detail: last lines of the console, or whatever else tells why.
+    """
+
+    def __init__(self, awaited: str, seconds: float, *, mend: str = "", detail: str = "") -> None:
+        super().__init__(f"waited {seconds:.1f} s for {awaited}, which did not come", mend=mend, detail=detail)
+        self.awaited = awaited
+        self.seconds = seconds
+
+
+class Failure(HarnessError):
+    """The system under test was wrong: a driver that does not load, faults, hangs or sends what it must not."""
+
+    exit_code = EXIT_FAILED

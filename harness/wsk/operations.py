@@ -1,0 +1,225 @@
+"""The operations on the driver, one frozen value each, and what came of them.
+
+A socket is named by the number that the plan gave it in ``Open`` (never the driver's handle), so a
+plan can be replayed and compared. Every operation is answered by one ``Outcome``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from harness.wsk.types import Completion, ControlMessage, Endpoint, Family, WskBuf
+
+
+class SendPath(IntEnum):
+    """Which WSK function carries a send, and from which IRQL it is called."""
+
+    SEND_TO = 0
+    SEND_TO_FROM_DPC = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Start the driver's service. The driver registers with WSK and captures the provider NPI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Stop the driver's service; its accounts must balance when it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """WskSocket(family, SOCK_DGRAM, IPPROTO_UDP, category). ``category`` 4 is WSK_FLAG_DATAGRAM_SOCKET."""
+
+    socket: int
+    family: Family
+    category: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """WskBind to a local transport address; port 0 and wildcard addresses are allowed."""
+
+    socket: int
+    local: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class GetLocalAddress:
+    """WskGetLocalAddress; the answer is ``Outcome.endpoint``."""
+
+    socket: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetOption:
+    """WskControlSocket(WskSetOption): ``value`` holds the option's bytes as Windows lays them out."""
+
+    socket: int
+    level: int
+    name: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GetOption:
+    """WskControlSocket(WskGetOption) with an output buffer of ``length`` bytes; the answer is ``Outcome.data``."""
+
+    socket: int
+    level: int
+    name: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetRemoteAddress:
+    """SIO_WSK_SET_REMOTE_ADDRESS; ``None`` clears it (InputSize 0, InputBuffer NULL)."""
+
+    socket: int
+    remote: Endpoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetSendToAddress:
+    """SIO_WSK_SET_SENDTO_ADDRESS; ``None`` clears it."""
+
+    socket: int
+    remote: Endpoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendTo:
+    """WskSendTo with a buffer, an address or NULL, flags and control information.
+
+    Args:
+        wait: true waits for the completion; false leaves the IRP in flight, and ``Collect`` brings its completion.
+        reuse_irp: send with the socket's kept IRP after IoReuseIrp instead of a fresh one.
+    """
+
+    socket: int
+    buffer: WskBuf
+    remote: Endpoint | None
+    flags: int = 0
+    control: tuple[ControlMessage, ...] = ()
+    wait: bool = True
+    reuse_irp: bool = False
+    path: SendPath = SendPath.SEND_TO
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessages:
+    """WskSendMessages: one call, one IRP, one datagram per buffer."""
+
+    socket: int
+    buffers: tuple[WskBuf, ...]
+    remote: Endpoint | None
+    flags: int = 0
+    control: tuple[ControlMessage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """``count`` sends of ``size`` bytes made by the driver itself, at most ``depth`` in flight.
+
+    Payload of datagram i: u64 little-endian sequence number ``first + i``, then bytes (j + sequence) & 0xFF for
+    j from 8 on; sizes below 8 cut the sequence number. ``Outcome.completion`` sums up: information is the total
+    of bytes, completions the number of completed IRPs, status the first status that was not success.
+    """
+
+    socket: int
+    remote: Endpoint | None
+    count: int
+    size: int
+    depth: int
+    first: int = 0
+    interval_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Wait until sends in flight on the socket have completed; answers ``Outcome.collected`` by step number."""
+
+    socket: int
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """WskReceiveFrom with a deadline; past it the request is cancelled and ``Outcome.completion`` says so."""
+
+    socket: int
+    capacity: int
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """WskCloseSocket."""
+
+    socket: int
+
+
+Operation = (
+    Load
+    | Unload
+    | Open
+    | Bind
+    | GetLocalAddress
+    | SetOption
+    | GetOption
+    | SetRemoteAddress
+    | SetSendToAddress
+    | SendTo
+    | SendMessages
+    | Burst
+    | Collect
+    | Receive
+    | Close
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The driver's own books: what it holds now. All zero but ``npi`` between cases.
+
+    ``sends`` and ``completed`` only grow; they balance when nothing is in flight.
+    """
+
+    irps: int = 0
+    mdls: int = 0
+    buffers: int = 0
+    sockets: int = 0
+    in_flight: int = 0
+    sends: int = 0
+    completed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one operation.
+
+    Args:
+        ioctl: NTSTATUS of the IOCTL itself, unsigned: 0 when the driver accepted the request.
+        completion: record of the WSK call; ``None`` when no call was made (a refused IOCTL, load, unload).
+        endpoint: the address answered (local address; sender of a received datagram).
+        data: bytes answered (option value; received payload).
+        collected: completions that ``Collect`` brought, keyed by the step number of their send.
+    """
+
+    ioctl: int = 0
+    completion: Completion | None = None
+    endpoint: Endpoint | None = None
+    data: bytes = b""
+    collected: dict[int, Completion] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a plan: the ``number``-th operation of the session, made in ``case``, and what came of it."""
+
+    number: int
+    case: str
+    operation: Operation
+    outcome: Outcome
