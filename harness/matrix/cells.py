@@ -1,0 +1,82 @@
+"""A cell and the job that describes it to a worker: values that travel as JSON from process to process."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+JOB_FILE = "cell.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One guest x one NIC; both are names of the catalogue, the NIC with its options."""
+
+    guest: str
+    nic: str
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's folder."""
+        return "--".join(re.sub(r"[^A-Za-z0-9.+=,_-]", "_", part) for part in (self.guest, self.nic))
+
+    def __str__(self) -> str:
+        return f"{self.guest} x {self.nic}"
+
+
+@dataclass(frozen=True, slots=True)
+class CellJob:
+    """All that a worker needs to know to run a cell.
+
+    Args:
+        cell: what to run.
+        run_id: of the run that the cell belongs to; goes into the capture's markers.
+        folder: the cell's own folder, which exists; all evidence goes there.
+        driver: the ``.sys`` under test; ``None`` takes the sample driver built from ``drivers/``.
+        suite: test files or folders for pytest.
+        pytest_args: further arguments for pytest (``-k`` ...).
+        memory_mib: guest memory; ``None`` leaves it to the guest's profile.
+        libvirt_uri: connection URI; empty opens the embedded driver inside the lab's namespaces.
+        bridge: existing bridge to use as DUT bridge; empty makes one inside the lab's namespaces.
+        keep: leave the lab's working files behind for a person to look at.
+    """
+
+    cell: Cell
+    run_id: str
+    folder: Path
+    driver: Path | None = None
+    suite: tuple[Path, ...] = ()
+    pytest_args: tuple[str, ...] = ()
+    memory_mib: int | None = None
+    libvirt_uri: str = ""
+    bridge: str = ""
+    keep: bool = False
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the cell runs in namespaces of its own; false when it uses the host's bridge."""
+        return not self.bridge
+
+    def to_json(self) -> str:
+        """The job as one JSON object."""
+        return json.dumps(asdict(self), default=str, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> CellJob:
+        """The job back from ``to_json``; raises ``ValueError``, ``KeyError`` or ``TypeError`` on anything else."""
+        value: dict[str, Any] = json.loads(text)
+        value["cell"] = Cell(**value["cell"])
+        value["folder"] = Path(value["folder"])
+        value["driver"] = Path(value["driver"]) if value["driver"] else None
+        value["suite"] = tuple(Path(path) for path in value["suite"])
+        value["pytest_args"] = tuple(value["pytest_args"])
+        return cls(**value)
+
+    def save(self) -> Path:
+        """Write the job into the cell's folder and return the file's path."""
+        path = self.folder / JOB_FILE
+        path.write_text(self.to_json(), encoding="utf-8")
+        return path

@@ -1,0 +1,52 @@
+"""What a worker tells while it runs: one JSON object per line, read as one of three values.
+
+``phase`` (a part of the cell is done, and how long it took), ``case`` (a verdict), ``cell`` (the last word). A phase
+without ``seconds`` begins now.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from harness.report.results import CaseResult, CellResult, case_from_dict, cell_from_dict, to_dict
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A phase of the cell: it begins (``seconds`` is ``None``) or is done after ``seconds``."""
+
+    name: str
+    seconds: float | None = None
+
+
+Event = Phase | CaseResult | CellResult
+
+
+def encode(event: Event) -> dict[str, Any]:
+    """The event as the JSON object that goes over the pipe."""
+    match event:
+        case Phase():
+            return {"event": "phase", "name": event.name, "seconds": event.seconds}
+        case CaseResult():
+            return {"event": "case", **to_dict(event)}
+        case CellResult():
+            return {"event": "cell", **to_dict(event)}
+
+
+def decode(line: str | bytes) -> Event:
+    """The event on one line.
+
+    Raises:
+        ValueError: the line is not an event.
+    """
+    value = json.loads(line)
+    kind = value.pop("event", None) if isinstance(value, dict) else None
+    if kind == "phase":
+        return Phase(str(value["name"]), value.get("seconds"))
+    if kind == "case":
+        return case_from_dict(value)
+    if kind == "cell":
+        return cell_from_dict(value)
+    raise ValueError(f"not an event: {line!r}")

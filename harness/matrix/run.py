@@ -1,0 +1,205 @@
+"""Runs cells: each a process of its own, as many at once as asked, handed to a ``concurrent.futures.Executor``.
+
+A cell always answers: with its worker's verdict, or, when the worker died or fell silent, with an inconclusive one
+that holds all the cases it had told of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+
+from harness.matrix.cells import Cell, CellJob
+from harness.matrix.events import Event, Phase, decode
+from harness.matrix.worker import INTERRUPTED
+from harness.report.results import CaseResult, CellResult
+from harness.report.status import Status
+
+LOG_FILE = "worker.log"
+SILENCE_LIMIT = 300.0  # seconds without an event; every wait inside a worker has a shorter deadline of its own
+GRACE = 10.0  # seconds from the request to end to SIGKILL
+
+Observer = Callable[[Cell, Event], None]
+
+
+def command(job_file: Path, *, isolated: bool) -> list[str]:
+    """The worker's command line, in namespaces of its own when the cell is isolated."""
+    plain = [sys.executable, "-m", "harness.matrix.worker", str(job_file)]
+    if not isolated:
+        return plain
+    from harness.lab import namespace  # late: only a run needs the lab
+
+    return namespace.command(plain)
+
+
+class CellProcess:
+    """One worker process and what it has told so far."""
+
+    def __init__(self, job: CellJob, observer: Observer, *, silence_limit: float = SILENCE_LIMIT) -> None:
+        self.job = job
+        self._observer = observer
+        self._silence_limit = silence_limit
+        self._cases: list[CaseResult] = []
+        self._timings: dict[str, float] = {}
+        self._phase = "start"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended_by: str = ""
+        self._lock = threading.Lock()
+
+    def run(self) -> CellResult:
+        """Start the worker, follow it to its end, and return the cell's verdict."""
+        folder = self.job.folder
+        started = time.monotonic()
+        with (folder / LOG_FILE).open("wb") as log:
+            with self._lock:
+                if self._ended_by:
+                    return self._without_verdict("was never started")
+                self._process = subprocess.Popen(
+                    command(self.job.save(), isolated=self.job.isolated),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C on the terminal reaches the parent, which ends its workers in order
+                )
+            process = self._process
+            try:
+                verdict = self._follow(process)
+            finally:
+                self._kill(process)
+                assert process.stdout is not None
+                process.stdout.close()
+        result = verdict or self._without_verdict(_death(process.returncode))
+        timings = {**result.timings, "total": round(time.monotonic() - started, 3)}
+        result = replace(result, timings=timings, folder=result.folder or f"cells/{self.job.cell.name}")
+        self._observer(self.job.cell, result)
+        return result
+
+    def end(self, reason: str) -> None:
+        """Ask the worker to end; its cell becomes inconclusive with this reason. Safe from any thread."""
+        with self._lock:
+            self._ended_by = self._ended_by or reason
+            if self._process is not None and self._process.poll() is None:
+                _signal_group(self._process, signal.SIGTERM)
+
+    def _follow(self, process: subprocess.Popen[bytes]) -> CellResult | None:
+        verdict: CellResult | None = None
+        for line in self._lines(process):
+            try:
+                event = decode(line)
+            except (ValueError, KeyError, TypeError):
+                continue  # a foreign line is in nobody's interest; a missing verdict is noticed below
+            match event:
+                case Phase(name, seconds):
+                    self._phase = name
+                    if seconds is not None:
+                        self._timings[name] = self._timings.get(name, 0.0) + seconds
+                case CaseResult():
+                    self._cases.append(event)
+                case CellResult():
+                    verdict = event
+                    continue
+            self._observer(self.job.cell, event)
+        if verdict is None:
+            return None
+        # A verdict without cases of its own (an error, an interruption) keeps those that were told before.
+        return replace(
+            verdict, cases=verdict.cases or tuple(self._cases), timings=verdict.timings or dict(self._timings)
+        )
+
+    def _lines(self, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+        """Lines of the worker's standard output until it ends, is told to end for too long, or is silent for too long."""
+        assert process.stdout is not None
+        buffer = b""
+        last = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while True:
+                limit = GRACE if self._ended_by else self._silence_limit
+                if not selector.select(timeout=min(1.0, max(0.0, last + limit - time.monotonic()))):
+                    if time.monotonic() - last >= limit:
+                        self._ended_by = self._ended_by or f"the worker was silent for {limit:.0f} s"
+                        return
+                    continue
+                chunk = os.read(process.stdout.fileno(), 1 << 16)
+                if not chunk:
+                    return
+                last = time.monotonic()
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                yield from lines
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        """See the process end: at once when it has closed its output, by SIGKILL when it has not."""
+        if not self._ended_by:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+        if process.poll() is None:
+            _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+    def _without_verdict(self, how: str) -> CellResult:
+        reason = self._ended_by or f"the worker {how} during {self._phase}, before its verdict"
+        log = self.job.folder / LOG_FILE
+        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:] if log.exists() else []
+        return CellResult(
+            self.job.cell.guest,
+            self.job.cell.nic,
+            Status.INCONCLUSIVE,
+            reason=reason,
+            fault="lab",
+            timings=dict(self._timings),
+            cases=tuple(self._cases),
+            detail="\n".join(tail),
+            evidence={"log": LOG_FILE},
+        )
+
+
+def _death(returncode: int) -> str:
+    if returncode < 0:
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-returncode).name}"
+    return f"ended with exit code {returncode}"
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Signal the worker's whole session: the wrapper that holds the namespaces need not pass signals on."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def run_cells(
+    jobs: Sequence[CellJob], observer: Observer, *, at_once: int, executor: Executor | None = None
+) -> tuple[tuple[CellResult, ...], bool]:
+    """Run all jobs, at most ``at_once`` at the same time.
+
+    ``KeyboardInterrupt`` ends the running cells in order and starts no other; each then has a verdict all the same.
+
+    Returns:
+        the results in the order of the jobs, and whether the run was interrupted.
+    """
+    processes = [CellProcess(job, observer) for job in jobs]
+    own = executor or ThreadPoolExecutor(max_workers=max(1, at_once), thread_name_prefix="cell")
+    interrupted = False
+    try:
+        futures: list[Future[CellResult]] = [own.submit(process.run) for process in processes]
+        while True:
+            try:
+                wait(futures)
+                break
+            except KeyboardInterrupt:
+                interrupted = True
+                for process in processes:
+                    process.end(INTERRUPTED)
+        return tuple(future.result() for future in futures), interrupted
+    finally:
+        if executor is None:
+            own.shutdown(wait=True)

@@ -1,0 +1,101 @@
+"""The process of one cell: enters its namespaces, runs the session, and tells its parent what happens.
+
+Started as ``python -m harness.matrix.worker CELL.json``, wrapped by ``harness.lab.namespace.command``. Its standard
+output belongs to the protocol (``harness.matrix.events``); whatever else prints goes to standard error, which the
+parent keeps as ``worker.log``. Exit code 0 means that the last line was the cell's verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.errors import Failure, HarnessError, UsageError
+from harness.matrix.cells import CellJob
+from harness.matrix.events import encode
+from harness.report.results import CellResult
+from harness.report.status import Status
+
+INTERRUPTED = "interrupted"
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+class Interrupted(BaseException):
+    """The parent asked the worker to end; not an ``Exception``, so that no cell swallows it."""
+
+
+def session(job: CellJob, emit: Emit) -> CellResult:
+    """Enter the lab's namespaces when the cell has its own, and run it.
+
+    The imports come late on purpose: only a worker enters, and what the session imports must find the namespaces.
+    """
+    if job.isolated:
+        from harness.lab import namespace
+
+        namespace.enter()
+    from harness.session import run_cell
+
+    return run_cell(job, emit)
+
+
+def verdict(job: CellJob, emit: Emit, run: Callable[[CellJob, Emit], CellResult] = session) -> CellResult:
+    """Run the cell and make every way in which it can end a ``CellResult``."""
+    try:
+        return run(job, emit)
+    except Interrupted:
+        return _ended(job, "lab", INTERRUPTED)
+    except HarnessError as error:
+        fault = "user" if isinstance(error, UsageError) else "driver" if isinstance(error, Failure) else "lab"
+        return _ended(job, fault, error.line(), error.detail)
+    except Exception as error:  # the boundary of the process: nothing above it could tell the parent
+        traceback.print_exc()
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"error in the harness: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+        return _ended(job, "harness", what, traceback.format_exc())
+
+
+def _ended(job: CellJob, fault: str, reason: str, detail: str = "") -> CellResult:
+    status = Status.FAILED if fault == "driver" else Status.INCONCLUSIVE
+    return CellResult(job.cell.guest, job.cell.nic, status, reason=reason, fault=fault, detail=detail)
+
+
+def _private_stdout() -> Callable[[dict[str, Any]], None]:
+    """Keep the real standard output for events and send everything else that prints to standard error."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def emit(event: dict[str, Any]) -> None:
+        with lock:
+            channel.write(json.dumps(event, ensure_ascii=True) + "\n")
+            channel.flush()
+
+    return emit
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the clean-up must not be interrupted again
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise Interrupted
+
+
+def main(arguments: list[str]) -> int:
+    """Run the cell that the file named by the first argument describes."""
+    emit = _private_stdout()
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    job = CellJob.from_json(Path(arguments[0]).read_text(encoding="utf-8"))
+    emit(encode(verdict(job, emit)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,220 @@
+"""The record of a run: the values behind ``results.json`` (schema 1), read and written.
+
+Every report is made from these values alone and can be made again from the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UsageError
+from harness.report.status import Status, worst
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+SCHEMA = 1
+FILE_NAME = "results.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that differs from the prediction, or that nobody predicted.
+
+    Args:
+        verdict: missing, duplicated, reordered, altered, unexpected, completion, account, ...
+        frame: number of the frame in the cell's capture; ``None`` when no frame is concerned.
+        operation: number of the operation in the cell's plan; ``None`` when no operation is concerned.
+        field: what differs ("udp.dstport", "payload[4]", "status"); empty when the whole thing does.
+        expected, seen: both values in words.
+        detail: evidence that may span lines (both packets side by side).
+    """
+
+    verdict: str
+    frame: int | None = None
+    operation: int | None = None
+    field: str = ""
+    expected: str = ""
+    seen: str = ""
+    detail: str = ""
+
+    def line(self) -> str:
+        """The finding as one line."""
+        where = [f"operation {self.operation}"] if self.operation is not None else []
+        where += [f"frame {self.frame}"] if self.frame is not None else []
+        told = f"{self.field}: expected {self.expected}, saw {self.seen}" if self.field else self.seen or self.expected
+        return " ".join(part for part in (self.verdict, ", ".join(where), told) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What became of one case.
+
+    Args:
+        id: the test's name inside its file, with its parameters: "test_empty[ipv4]".
+        group: the test file without folder and suffix; with ``id`` it is unique in a cell.
+        status: passed, failed, inconclusive or skipped.
+        reason: one line, empty for a plain pass.
+        seconds: from the case's first operation to its verdict.
+        datagrams: counts by verdict: expected, matched, missing, altered, unexpected, ...
+        findings: what was wrong, each by itself.
+        evidence: pointers by kind: {"capture": "capture.pcapng", "frames": "12-19", "log": ...}, files relative
+            to the cell's folder.
+    """
+
+    id: str
+    group: str
+    status: Status
+    reason: str = ""
+    seconds: float = 0.0
+    datagrams: dict[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    evidence: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What became of one guest x NIC.
+
+    Args:
+        guest, nic: names as in the catalogue.
+        status: of the worst case, or of the cell itself when the lab failed.
+        reason: why the cell has this status when no case tells.
+        fault: whose fault an error of the cell itself was: "driver", "lab", "user" or "harness"; empty without one.
+        driver: name of the driver file under test.
+        accelerator: "kvm" or "tcg"; empty when no VM was started.
+        timings: seconds by phase, in order.
+        cases: in the order in which they ran.
+        versions: what took part in this cell only: image key, driver key, guest.
+        evidence: files of the cell by kind, relative to its folder.
+        detail: evidence that may span lines (the end of the guest's console).
+        folder: the cell's folder, relative to the run's.
+    """
+
+    guest: str
+    nic: str
+    status: Status
+    reason: str = ""
+    fault: str = ""
+    driver: str = ""
+    accelerator: str = ""
+    timings: dict[str, float] = field(default_factory=dict)
+    cases: tuple[CaseResult, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    evidence: dict[str, str] = field(default_factory=dict)
+    detail: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """When and where a run was: times are ISO 8601 with zone; host and versions are name -> text."""
+
+    id: str
+    started: str
+    ended: str = ""
+    host: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A whole run."""
+
+    run: RunInfo
+    cells: tuple[CellResult, ...]
+    schema: int = SCHEMA
+
+    @property
+    def status(self) -> Status:
+        """The run's status: that of its worst cell."""
+        return worst(cell.status for cell in self.cells)
+
+    def counts(self) -> dict[Status, int]:
+        """Number of cases by status."""
+        counts = dict.fromkeys(Status, 0)
+        for cell in self.cells:
+            for case in cell.cases:
+                counts[case.status] += 1
+        return counts
+
+
+def to_dict(value: Results | CellResult | CaseResult) -> dict[str, Any]:
+    """The value as JSON's types; ``schema`` comes first in a whole run."""
+    made = asdict(value)
+    return {"schema": made.pop("schema"), **made} if isinstance(value, Results) else made
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # here: 0.1 s that `harness --help` need not pay
+
+    return TypeAdapter(kind)
+
+
+def cell_from_dict(value: dict[str, Any]) -> CellResult:
+    """The cell back from ``to_dict``; raises ``ValueError`` when it is not one."""
+    cell: CellResult = _adapter(CellResult).validate_python(value)
+    return cell
+
+
+def case_from_dict(value: dict[str, Any]) -> CaseResult:
+    """The case back from ``to_dict``; raises ``ValueError`` when it is not one."""
+    case: CaseResult = _adapter(CaseResult).validate_python(value)
+    return case
+
+
+def dumps(results: Results) -> str:
+    """``results.json`` as text."""
+    return json.dumps(to_dict(results), indent=1, ensure_ascii=False) + "\n"
+
+
+def write(results: Results, folder: Path) -> Path:
+    """Write ``results.json`` into the run's folder, whole or not at all, and return its path."""
+    return write_text(folder / FILE_NAME, dumps(results))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file so that a reader, or a crash, sees the old one or the new one and never a part."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load(path: Path) -> Results:
+    """Read ``results.json`` (or the folder that holds it).
+
+    Raises:
+        UsageError: no such file, not a record of a run, or written by a newer schema.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{file} is not JSON: {error}") from error
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise UsageError(f"{file} is not a record of schema {SCHEMA}")
+    try:
+        results: Results = _adapter(Results).validate_python(value)
+    except ValueError as error:
+        first = str(error).splitlines()[1:3]
+        raise UsageError(f"{file} is not a record of a run: {' '.join(part.strip() for part in first)}") from error
+    return results

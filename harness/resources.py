@@ -1,0 +1,39 @@
+"""Where the files that are not Python lie: ``drivers/``, ``images/`` and ``tests/regression/``.
+
+In a checkout they are beside the package; in an installed wheel they are inside it, under ``harness/_data``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import LabError
+
+PACKAGE = Path(__file__).resolve().parent
+FOLDERS = ("drivers", "images", "tests/regression")
+
+
+def checkout() -> Path | None:
+    """The checkout that this package is part of; ``None`` when it was installed from a wheel."""
+    folder = PACKAGE.parent
+    return folder if (folder / "pyproject.toml").is_file() and (folder / "drivers").is_dir() else None
+
+
+def root() -> Path:
+    """The folder that holds ``drivers/``, ``images/`` and ``tests/regression/``.
+
+    Raises:
+        LabError: the package was installed without its data.
+    """
+    folder = checkout() or PACKAGE / "_data"
+    if not (folder / "drivers").is_dir():
+        raise LabError(
+            f"this installation of the harness lacks its driver sources and image recipes ({folder})",
+            mend="install the wheel that `pip wheel .` makes, or run from a checkout",
+        )
+    return folder
+
+
+def suite() -> Path:
+    """The regression suite that ``harness run`` uses when no other is named."""
+    return root() / "tests" / "regression"
