@@ -53,7 +53,8 @@ class CellProcess:
         self._timings: dict[str, float] = {}
         self._phase = "start"
         self._process: subprocess.Popen[bytes] | None = None
-        self._ended_by: str = ""
+        self._ended_by = ""
+        self._ended_at = 0.0
         self._lock = threading.Lock()
 
     def run(self) -> CellResult:
@@ -69,7 +70,7 @@ class CellProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    start_new_session=True,  # Ctrl-C on the terminal reaches the parent, which ends its workers in order
+                    start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its workers in order
                 )
             process = self._process
             try:
@@ -87,7 +88,8 @@ class CellProcess:
     def end(self, reason: str) -> None:
         """Ask the worker to end; its cell becomes inconclusive with this reason. Safe from any thread."""
         with self._lock:
-            self._ended_by = self._ended_by or reason
+            if not self._ended_by:
+                self._ended_by, self._ended_at = reason, time.monotonic()
             if self._process is not None and self._process.poll() is None:
                 _signal_group(self._process, signal.SIGTERM)
 
@@ -117,17 +119,18 @@ class CellProcess:
         )
 
     def _lines(self, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-        """Lines of the worker's standard output until it ends, is told to end for too long, or is silent for too long."""
+        """Lines of the worker's standard output, until it closes it, falls silent, or does not end when told to."""
         assert process.stdout is not None
         buffer = b""
         last = time.monotonic()
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while True:
-                limit = GRACE if self._ended_by else self._silence_limit
-                if not selector.select(timeout=min(1.0, max(0.0, last + limit - time.monotonic()))):
-                    if time.monotonic() - last >= limit:
-                        self._ended_by = self._ended_by or f"the worker was silent for {limit:.0f} s"
+                deadline = self._ended_at + GRACE if self._ended_by else last + self._silence_limit
+                remaining = deadline - time.monotonic()
+                if not selector.select(timeout=min(1.0, max(0.0, remaining))):
+                    if remaining <= 0:
+                        self.end(f"the worker was silent for {self._silence_limit:.0f} s")
                         return
                     continue
                 chunk = os.read(process.stdout.fileno(), 1 << 16)

@@ -1,0 +1,38 @@
+"""The ``harness`` command and ``python3 -m harness``: sets up what is missing, then runs the command line.
+
+Imports nothing but the standard library before the set-up has answered for the rest.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Run the command line and return its exit code."""
+    from harness.setup import bootstrap
+    from harness.setup.console import SetupError
+
+    arguments = sys.argv[1:]
+    try:
+        if bootstrap.doctor_only(arguments):
+            from harness import doctor
+
+            return doctor.main(arguments)
+        bootstrap.ensure(arguments, Path(__file__).resolve().parent)
+    except SetupError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        if error.detail:
+            print(error.detail, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("harness: interrupted during the set-up; run the command again to finish it", file=sys.stderr)
+        return 130
+    from harness.cli import run
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Decides what a command needs, installs what is missing, and ends in an interpreter that has it all."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.setup import debian
+from harness.setup.console import EXIT_USAGE, SetupError, say
+from harness.setup.environment import Environment, lacking, reenter
+
+NO_INSTALL = "--no-install"
+
+# What each command uses besides the Python environment; commands that are not named use nothing.
+PURPOSES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("run",): ("drivers", "image", "lab"),
+    ("test",): ("drivers", "image", "lab"),
+    ("image", "build"): ("image", "drivers"),
+    ("driver", "build"): ("drivers",),
+}
+
+
+def purposes(arguments: Sequence[str]) -> tuple[str, ...]:
+    """What the command needs of the host; nothing when it only shows its help."""
+    words = tuple(word for word in arguments if not word.startswith("-"))
+    if "--help" in arguments:
+        return ()
+    return PURPOSES.get(words[:1]) or PURPOSES.get(words[:2], ())
+
+
+def ensure(arguments: list[str], package: Path) -> None:
+    """Return when this process can run the command; may replace the process by ``.venv``'s interpreter.
+
+    Args:
+        arguments: the command line without the program.
+        package: folder of the ``harness`` package; decides whether it is a checkout.
+
+    Raises:
+        SetupError: something is missing and may not or cannot be installed.
+    """
+    debian.complete_path()
+    may_install = NO_INSTALL not in arguments
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    environment = _environment(package.parent, dev=command == "test")
+    needed = purposes(arguments)
+    if environment is not None and not environment.ready():
+        needed = ("venv", *needed)
+    wanted = debian.missing(needed)
+    if (wanted or environment and not environment.ready()) and not may_install:
+        raise SetupError(f"the set-up is not complete; run: {_commands(wanted, environment)}", exit_code=EXIT_USAGE)
+    if wanted:
+        debian.install(wanted)
+    if environment is None:
+        return
+    if not environment.ready():
+        environment.make()
+        say("done")
+    reenter(environment.python, arguments)
+
+
+def doctor_only(arguments: Sequence[str]) -> bool:
+    """Whether the command is ``doctor``, which tells what is missing and must not install it."""
+    return next((word for word in arguments if not word.startswith("-")), "") == "doctor"
+
+
+def _environment(checkout: Path, *, dev: bool) -> Environment | None:
+    """The environment to enter; ``None`` when this interpreter is right already or the package is installed."""
+    if not (checkout / "pyproject.toml").is_file():
+        return None
+    environment = Environment(checkout, dev=dev)
+    if environment.running_here():
+        return None if environment.ready() else environment
+    return environment if lacking(environment.requirements()) else None
+
+
+def _commands(wanted: Sequence[debian.Package], environment: Environment | None) -> str:
+    lines = [debian.install_command(wanted)] if wanted else []
+    if environment is not None and not environment.ready():
+        lines.append(shlex.join([Path(sys.executable).name, "-m", "harness", "setup"]))
+    return " && ".join(lines)

@@ -1,0 +1,61 @@
+"""What the set-up says and how it runs a tool: plain lines on standard error, standard input closed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+EXIT_USAGE = 2
+EXIT_LAB = 3
+
+
+class SetupError(Exception):
+    """The set-up cannot go on. ``args[0]`` is the line to show; the exit code says who must act."""
+
+    def __init__(self, what: str, *, detail: str = "", exit_code: int = EXIT_LAB) -> None:
+        super().__init__(what)
+        self.detail = detail
+        self.exit_code = exit_code
+
+
+def say(text: str) -> None:
+    """One line for the person who waits."""
+    print(f"set-up: {text}", file=sys.stderr, flush=True)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    watch: Callable[[str], str | None] = lambda line: None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run a tool with standard input closed, show what ``watch`` makes of its lines, and keep the rest for an error.
+
+    Raises:
+        SetupError: the tool cannot be started or fails; its last lines are the detail.
+    """
+    tail: deque[str] = deque(maxlen=25)
+    started = time.monotonic()
+    try:
+        with subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            text=True,
+            errors="replace",
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                tail.append(line.rstrip())
+                if text := watch(line.rstrip()):
+                    say(f"[{time.monotonic() - started:4.0f} s] {text}")
+    except OSError as error:
+        raise SetupError(f"cannot run {argv[0]}: {error.strerror}") from error
+    if process.returncode:
+        raise SetupError(f"`{' '.join(argv[:3])} ...` failed with {process.returncode}", detail="\n".join(tail))

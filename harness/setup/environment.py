@@ -1,0 +1,131 @@
+"""The Python environment: whether this one has what the project depends on, and making ``.venv`` when not.
+
+A ``.venv`` is trusted only with a stamp that was written after everything else and fits the project as it is now; an
+interrupted set-up leaves no stamp and is made anew.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from harness import __version__
+from harness.setup.console import SetupError, run, say
+
+STAMP = "harness-setup.json"
+_LAYOUT = 1  # raise it when the way in which .venv is made changes
+
+
+class Environment:
+    """The project's environment in a checkout.
+
+    Args:
+        checkout: folder of ``pyproject.toml``.
+        dev: whether the tools of ``harness test`` are needed too.
+    """
+
+    def __init__(self, checkout: Path, *, dev: bool) -> None:
+        self.checkout = checkout
+        self.folder = checkout / ".venv"
+        self.dev = dev
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+        return self.folder / "bin" / "python"
+
+    def requirements(self) -> list[str]:
+        """What the project depends on, as written in ``pyproject.toml``."""
+        project = tomllib.loads((self.checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        wanted: list[str] = list(project["dependencies"])
+        return wanted + list(project["optional-dependencies"]["dev"]) if self.dev else wanted
+
+    def running_here(self) -> bool:
+        """Whether this very interpreter is the environment's."""
+        return Path(sys.prefix).resolve() == self.folder.resolve()
+
+    def ready(self) -> bool:
+        """Whether the folder holds a finished environment for the project as it is now."""
+        try:
+            stamp = json.loads((self.folder / STAMP).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        fits = isinstance(stamp, dict) and stamp.get("key") == self._key()
+        return fits and (bool(stamp.get("dev")) or not self.dev) and self.python.exists()
+
+    def _key(self) -> str:
+        parts = (self.checkout / "pyproject.toml").read_bytes(), sys.version.encode(), __version__.encode()
+        place = str(self.checkout).encode(), str(_LAYOUT).encode()
+        return hashlib.sha256(b"\0".join((*parts, *place))).hexdigest()
+
+    def make(self) -> None:
+        """Make the environment from nothing; does nothing when another process made it meanwhile."""
+        with self._alone():
+            if self.ready():
+                return
+            (self.folder / STAMP).unlink(missing_ok=True)
+            say(f"making {self.folder}")
+            run([sys.executable, "-m", "venv", "--clear", str(self.folder)])
+            extra = "[dev]" if self.dev else ""
+            say("installing the project and what it depends on there (pip)")
+            pip = [str(self.python), "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
+            run([*pip, "--editable", f"{self.checkout}{extra}"], watch=_pip_progress)
+            stamp = self.folder / STAMP
+            part = stamp.with_suffix(".part")
+            part.write_text(json.dumps({"key": self._key(), "dev": self.dev}), encoding="utf-8")
+            part.replace(stamp)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold a lock on the checkout, so that two first runs at once do not build into each other."""
+        with (self.checkout / "pyproject.toml").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _pip_progress(line: str) -> str | None:
+    if line.startswith(("Building wheel", "Building editable", "Installing collected")):
+        return line if len(line) < 80 else line[:77] + "..."
+    return None
+
+
+def lacking(requirements: list[str]) -> list[str]:
+    """The requirements that this interpreter does not meet; understands ``name>=version``, all that we write."""
+    return [text for text in requirements if not _met(text)]
+
+
+def _met(requirement: str) -> bool:
+    match = re.match(r"([A-Za-z0-9._-]+)\s*(?:>=\s*([0-9.]+))?", requirement)
+    if match is None:
+        raise SetupError(f"cannot read the requirement {requirement!r} in pyproject.toml")
+    try:
+        version = metadata.version(match[1])
+    except metadata.PackageNotFoundError:
+        return False
+    return _numbers(version) >= _numbers(match[2] or "0")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    leading = re.match(r"[0-9.]*", version)
+    return tuple(int(part) for part in (leading[0] if leading else "").split(".") if part)
+
+
+def reenter(python: Path, arguments: list[str]) -> None:
+    """Become ``python -m harness ARGUMENTS``; returns never.
+
+    Raises:
+        SetupError: this process is the result of such a step already; going on would not end.
+    """
+    if os.environ.get("HARNESS_ENTERED") == str(python):
+        raise SetupError(f"{python} still lacks what the project depends on; delete its folder and run again")
+    os.environ["HARNESS_ENTERED"] = str(python)
+    os.execv(python, [str(python), "-m", "harness", *arguments])
