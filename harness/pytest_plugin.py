@@ -1,0 +1,113 @@
+"""The pytest plugin: gives tests ``wsk`` and ``wire``, and judges every case when its body has ended.
+
+Inside a cell the worker runs pytest with a ``CellPlugin``; in an ordinary pytest run this module only says, should a test
+ask for ``wsk`` or ``wire``, how to run it. A case passes only by a verdict: an assertion in the test can fail it,
+its silence cannot pass it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from harness.api import Wire, Wsk
+from harness.errors import HarnessError, LabError, UsageError
+from harness.session.case import CaseEnd, Session
+
+NO_LAB = "this test needs a guest: run it with `harness run --suite PATH`"
+
+
+class CaseFailed(Exception):
+    """The verdict of a case was failed; its text lists the findings."""
+
+
+class CaseInconclusive(Exception):
+    """The verdict of a case was inconclusive; its text says what was wrong with the lab."""
+
+
+class CellPlugin:
+    """One cell's session as a pytest plugin.
+
+    Args:
+        session: the running cell: begins and ends cases, hands out ``wsk`` and ``wire``.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.collection_errors: list[str] = []
+
+    @pytest.fixture()
+    def wsk(self) -> Wsk:
+        """The driver under test as a WSK client."""
+        return self.session.case.wsk
+
+    @pytest.fixture()
+    def wire(self) -> Wire:
+        """The DUT network."""
+        return self.session.case.wire
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell how many cases there are before the first begins."""
+        self.session.collected([item.nodeid for item in session.items])
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A test file that cannot be read is the user's error and must not look like an empty suite."""
+        if report.failed:
+            self.collection_errors.append(f"{report.nodeid}: {str(report.longrepr).strip().splitlines()[-1]}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Open the case: start marker on the wire."""
+        self.session.begin_case(item.nodeid)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Run the body, then close the case and let the verdict speak."""
+        error: BaseException | None = None
+        answer = None
+        try:
+            answer = yield
+        except Exception as caught:
+            error = caught
+        except BaseException as caught:  # skip, exit and keyboard interrupt go on after the case is closed
+            if isinstance(caught, pytest.skip.Exception):
+                self.session.skip_case(str(caught))
+            raise
+        end = self.session.end_case(error)
+        if end is CaseEnd.FAILED:
+            raise CaseFailed(self.session.case.reason) from error
+        if end is CaseEnd.INCONCLUSIVE:
+            raise CaseInconclusive(self.session.case.reason) from error
+        return answer
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Errors and skips outside the body (fixtures, markers) become the case's result too."""
+        if report.when == "call" or report.passed:
+            return
+        if report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            self.session.skip_case(reason.removeprefix("Skipped: "))
+        else:
+            self.session.error_outside_body(str(report.longrepr).strip().splitlines()[-1])
+
+    def pytest_exception_interact(self, call: pytest.CallInfo[Any]) -> None:
+        """Remember what kind of error broke a fixture, so that a lab error stays inconclusive."""
+        if call.when != "call" and call.excinfo is not None and isinstance(call.excinfo.value, HarnessError):
+            self.session.case_error = call.excinfo.value
+
+
+@pytest.fixture()
+def wsk() -> Wsk:
+    """Placeholder outside a cell: says how to run the test."""
+    raise UsageError(NO_LAB)
+
+
+@pytest.fixture()
+def wire() -> Wire:
+    """Placeholder outside a cell: says how to run the test."""
+    raise UsageError(NO_LAB)
+
+
+__all__ = ["CellPlugin", "LabError", "wire", "wsk"]
