@@ -1,7 +1,7 @@
-"""What a worker tells while it runs: one JSON object per line, read as one of three values.
+"""What a worker tells while it runs: one JSON object per line, read as one of four values.
 
-``phase`` (a part of the cell is done, and how long it took), ``case`` (a verdict), ``cell`` (the last word). A phase
-without ``seconds`` begins now.
+``phase`` (a part of the cell begins, or is done and took so long), ``collected`` (number of cases to come), ``case``
+(a verdict), ``cell`` (the last word).
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ class Phase:
     seconds: float | None = None
 
 
-Event = Phase | CaseResult | CellResult
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The suite is known: ``count`` cases will run."""
+
+    count: int
+
+
+Event = Phase | Collected | CaseResult | CellResult
 
 
 def encode(event: Event) -> dict[str, Any]:
@@ -29,6 +36,8 @@ def encode(event: Event) -> dict[str, Any]:
     match event:
         case Phase():
             return {"event": "phase", "name": event.name, "seconds": event.seconds}
+        case Collected():
+            return {"event": "collected", "count": event.count}
         case CaseResult():
             return {"event": "case", **to_dict(event)}
         case CellResult():
@@ -45,6 +54,8 @@ def decode(line: str | bytes) -> Event:
     kind = value.pop("event", None) if isinstance(value, dict) else None
     if kind == "phase":
         return Phase(str(value["name"]), value.get("seconds"))
+    if kind == "collected":
+        return Collected(int(value["count"]))
     if kind == "case":
         return case_from_dict(value)
     if kind == "cell":

@@ -10,7 +10,7 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
@@ -53,29 +53,63 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Datagrams:
+    """Datagrams of a case by verdict; ``expected`` is what the model predicted."""
+
+    expected: int = 0
+    matched: int = 0
+    missing: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    altered: int = 0
+    unexpected: int = 0
+    offload: int = 0
+    background: int = 0
+
+    def line(self) -> str:
+        """The counts that are not zero, as one line."""
+        return ", ".join(f"{count} {name}" for name, count in asdict(self).items() if count)
+
+
+@dataclass(frozen=True, slots=True)
 class CaseResult:
     """What became of one case.
 
     Args:
-        id: the test's name inside its file, with its parameters: "test_empty[ipv4]".
-        group: the test file without folder and suffix; with ``id`` it is unique in a cell.
+        id: the test's id in the cell: "test_sizes.py::test_empty[ipv4]".
         status: passed, failed, inconclusive or skipped.
         reason: one line, empty for a plain pass.
         seconds: from the case's first operation to its verdict.
-        datagrams: counts by verdict: expected, matched, missing, altered, unexpected, ...
+        datagrams: counts by verdict.
+        group: what the case belongs to in tables; the test file without folder and suffix when not given.
         findings: what was wrong, each by itself.
-        evidence: pointers by kind: {"capture": "capture.pcapng", "frames": "12-19", "log": ...}, files relative
-            to the cell's folder.
+        evidence: pointers by kind: {"capture": "capture.pcapng", "frames": "12-19"}, files relative to the cell's
+            folder.
     """
 
     id: str
-    group: str
     status: Status
     reason: str = ""
     seconds: float = 0.0
-    datagrams: dict[str, int] = field(default_factory=dict)
+    datagrams: Datagrams = field(default_factory=Datagrams)
+    group: str = ""
     findings: tuple[Finding, ...] = ()
     evidence: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.group and "::" in self.id:
+            object.__setattr__(self, "group", PurePosixPath(self.id.split("::", 1)[0]).stem)
+
+    @property
+    def name(self) -> str:
+        """The test's name inside its group."""
+        function, bracket, parameters = self.id.partition("[")
+        return function.rsplit("::", 1)[-1] + bracket + parameters
+
+    def told(self) -> str:
+        """Why the case has its status, in one line: the reason, or the first finding."""
+        reason = self.reason or (self.findings[0].line() if self.findings else "")
+        return reason.splitlines()[0] if reason else ""
 
 
 @dataclass(frozen=True, slots=True)

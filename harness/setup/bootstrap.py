@@ -12,9 +12,11 @@ from harness.setup.console import EXIT_USAGE, SetupError, say
 from harness.setup.environment import Environment, lacking, reenter
 
 NO_INSTALL = "--no-install"
+DEV = "--dev"  # of `harness setup`
 
 # What each command uses besides the Python environment; commands that are not named use nothing.
 PURPOSES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("setup",): ("drivers", "image", "lab"),
     ("run",): ("drivers", "image", "lab"),
     ("test",): ("drivers", "image", "lab"),
     ("image", "build"): ("image", "drivers"),
@@ -43,12 +45,12 @@ def ensure(arguments: list[str], package: Path) -> None:
     debian.complete_path()
     may_install = NO_INSTALL not in arguments
     command = next((word for word in arguments if not word.startswith("-")), "")
-    environment = _environment(package.parent, dev=command == "test")
+    environment = _environment(package.parent, dev=command == "test" or DEV in arguments)
     needed = purposes(arguments)
     if environment is not None and not environment.ready():
         needed = ("venv", *needed)
     wanted = debian.missing(needed)
-    if (wanted or environment and not environment.ready()) and not may_install:
+    if (wanted or (environment and not environment.ready())) and not may_install:
         raise SetupError(f"the set-up is not complete; run: {_commands(wanted, environment)}", exit_code=EXIT_USAGE)
     if wanted:
         debian.install(wanted)
@@ -78,5 +80,6 @@ def _environment(checkout: Path, *, dev: bool) -> Environment | None:
 def _commands(wanted: Sequence[debian.Package], environment: Environment | None) -> str:
     lines = [debian.install_command(wanted)] if wanted else []
     if environment is not None and not environment.ready():
-        lines.append(shlex.join([Path(sys.executable).name, "-m", "harness", "setup"]))
+        dev = [DEV] if environment.dev else []
+        lines.append(shlex.join([Path(sys.executable).name, "-m", "harness", "setup", *dev]))
     return " && ".join(lines)

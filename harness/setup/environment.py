@@ -55,33 +55,45 @@ class Environment:
 
     def ready(self) -> bool:
         """Whether the folder holds a finished environment for the project as it is now."""
-        try:
-            stamp = json.loads((self.folder / STAMP).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        fits = isinstance(stamp, dict) and stamp.get("key") == self._key()
-        return fits and (bool(stamp.get("dev")) or not self.dev) and self.python.exists()
+        stamp = self._stamp()
+        fits = stamp.get("key") == self._key() and (bool(stamp.get("dev")) or not self.dev)
+        return fits and self.python.exists()
 
     def _key(self) -> str:
         parts = (self.checkout / "pyproject.toml").read_bytes(), sys.version.encode(), __version__.encode()
         place = str(self.checkout).encode(), str(_LAYOUT).encode()
         return hashlib.sha256(b"\0".join((*parts, *place))).hexdigest()
 
+    def _finished_before(self) -> bool:
+        """Whether the folder was finished with this Python for an earlier state of the project."""
+        return self._stamp().get("python") == sys.version and self.python.exists()
+
+    def _stamp(self) -> dict[str, object]:
+        try:
+            stamp = json.loads((self.folder / STAMP).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return stamp if isinstance(stamp, dict) else {}
+
     def make(self) -> None:
-        """Make the environment from nothing; does nothing when another process made it meanwhile."""
+        """Make the environment, or bring it up to date; does nothing when another process did so meanwhile."""
         with self._alone():
             if self.ready():
                 return
+            again = self._finished_before()
+            dev = self.dev or bool(self._stamp().get("dev"))
             (self.folder / STAMP).unlink(missing_ok=True)
-            say(f"making {self.folder}")
-            run([sys.executable, "-m", "venv", "--clear", str(self.folder)])
-            extra = "[dev]" if self.dev else ""
-            say("installing the project and what it depends on there (pip)")
+            if not again:
+                say(f"making {self.folder}")
+                base = str(getattr(sys, "_base_executable", sys.executable))
+                run([base, "-m", "venv", "--clear", str(self.folder)])
+            extra = "[dev]" if dev else ""
+            say(f"installing the project and what it depends on in {self.folder} (pip)")
             pip = [str(self.python), "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
             run([*pip, "--editable", f"{self.checkout}{extra}"], watch=_pip_progress)
             stamp = self.folder / STAMP
             part = stamp.with_suffix(".part")
-            part.write_text(json.dumps({"key": self._key(), "dev": self.dev}), encoding="utf-8")
+            part.write_text(json.dumps({"key": self._key(), "dev": dev, "python": sys.version}), encoding="utf-8")
             part.replace(stamp)
 
     @contextmanager

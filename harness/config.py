@@ -1,0 +1,135 @@
+"""``harness.toml``: what a team writes once about its guests, NICs, driver and suite, checked to the key.
+
+Every key has a default, so an absent file is the same as an empty one. A wrong key or value is a ``UsageError`` that
+names file, line and, for a key, the nearest right one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import UsageError
+
+FILE_NAME = "harness.toml"
+
+
+class LabConfig(BaseModel):
+    """``[lab]``: where the cells run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str = ""
+    """libvirt connection URI; empty runs libvirt's QEMU driver inside the lab's own namespaces."""
+    bridge: str = ""
+    """An existing bridge to use as DUT bridge; empty makes one inside the lab's own namespaces."""
+    memory: Annotated[int, Field(ge=128)] | None = None
+    """Guest memory in MiB; absent leaves it to the guest's profile."""
+
+
+class Config(BaseModel):
+    """The whole file. Relative paths are relative to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    guests: Annotated[tuple[str, ...], Field(min_length=1)] = ("wine",)
+    nics: Annotated[tuple[str, ...], Field(min_length=1)] = ("virtio-net", "e1000")
+    driver: Path | None = None
+    """The ``.sys`` under test; absent builds the sample driver."""
+    suite: tuple[Path, ...] = ()
+    """Test files or folders; empty runs the regression suite."""
+    output: Path | None = None
+    """Folder of a run; absent makes a dated one under ``runs/``."""
+    jobs: Annotated[int, Field(ge=1)] | None = None
+    """Cells at the same time; absent takes the number of cores."""
+    lab: LabConfig = LabConfig()
+
+
+def load(path: Path | None = None) -> Config:
+    """Read a configuration file.
+
+    Args:
+        path: the file; ``None`` reads ``harness.toml`` in the working directory, if there is one.
+
+    Raises:
+        UsageError: no such file, not TOML, or a key or value that is not allowed; one line, with the place.
+    """
+    file = path or Path(FILE_NAME)
+    if path is None and not file.is_file():
+        return Config()
+    try:
+        text = file.read_text(encoding="utf-8")
+        value = tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file}: {_toml_reason(error)}") from error
+    try:
+        config = Config.model_validate(value)
+    except ValidationError as error:
+        raise UsageError(_first_problem(error, file, text)) from error
+    return _relative_to(config, file.parent)
+
+
+def _relative_to(config: Config, folder: Path) -> Config:
+    def absolute(path: Path) -> Path:
+        return folder / path.expanduser()
+
+    paths: dict[str, Any] = {"suite": tuple(absolute(path) for path in config.suite)}
+    paths["driver"] = config.driver and absolute(config.driver)
+    paths["output"] = config.output and absolute(config.output)
+    return config.model_copy(update=paths)
+
+
+def _toml_reason(error: tomllib.TOMLDecodeError) -> str:
+    """Tomllib's message with its place in front: "line 3: Expected '=' after a key"."""
+    match = re.match(r"(.*) \(at line (\d+), column \d+\)$", str(error))
+    return f"line {match[2]}: {match[1]}" if match else str(error)
+
+
+def _first_problem(error: ValidationError, file: Path, text: str) -> str:
+    problem = error.errors(include_url=False)[0]
+    keys = [str(part) for part in problem["loc"] if isinstance(part, str)]
+    place = f"{file}:{line_of(text, keys)}"
+    name = ".".join(keys)
+    if problem["type"] == "extra_forbidden":
+        known = _keys_beside(keys)
+        nearest = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
+        help_ = f"did you mean `{nearest[0]}`?" if nearest else f"known here: {', '.join(known)}"
+        return f"{place}: unknown key `{name}`; {help_}"
+    return f"{place}: `{name}`: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem['input']!r}"
+
+
+def _keys_beside(keys: list[str]) -> list[str]:
+    """Names of the keys that are allowed where the last of ``keys`` stands."""
+    return sorted(LabConfig.model_fields if keys[:-1] == ["lab"] else Config.model_fields)
+
+
+def line_of(text: str, keys: list[str]) -> int:
+    """Line (from 1) where the dotted key is set in the TOML text; 1 when it cannot be found.
+
+    tomllib tells no lines, so tables and keys are followed by their looks; enough for files that tomllib has accepted.
+    """
+    table: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
+            table = _dotted(match[1])
+            if table == keys:
+                return number
+        elif match := re.match(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""", line):
+            path = [*table, *_dotted(match[1])]
+            inside = path == keys[: len(path)] and re.search(rf"\b{re.escape(keys[-1])}\b", line)
+            if path == keys or inside:
+                return number
+    return 1
+
+
+def _dotted(key: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in key.split(".")]

@@ -1,0 +1,66 @@
+"""What goes into a record besides verdicts: the host that ran it, and the versions of all that took part."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+
+from harness import __version__
+
+_TOOLS = {
+    "qemu": ("qemu-system-x86_64", "--version"),
+    "tshark": ("tshark", "--version"),
+    "compiler": ("x86_64-w64-mingw32-gcc", "--version"),
+}
+
+
+def host() -> dict[str, str]:
+    """The host: name, system, kernel, processor, cores, memory."""
+    memory = _matched(r"MemTotal:\s+(\d+)", "/proc/meminfo")
+    return {
+        "name": platform.node(),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+        "kernel": platform.release(),
+        "processor": _matched(r"model name\s+:\s+(.*)", "/proc/cpuinfo") or platform.machine(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{int(memory) // 1024} MiB" if memory else "",
+        "user": "root" if os.geteuid() == 0 else "ordinary",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions by name; a tool that is not there is left out."""
+    found = {"harness": __version__, "python": platform.python_version(), "libvirt": _libvirt()}
+    for name, argv in _TOOLS.items():
+        found[name] = _first_number(argv)
+    return {name: version for name, version in found.items() if version}
+
+
+def _libvirt() -> str:
+    try:
+        import libvirt
+    except ImportError:
+        return ""
+    number = libvirt.getVersion()
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _first_number(argv: tuple[str, ...]) -> str:
+    try:
+        answer = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    first = (answer.stdout.splitlines() or [""])[0]
+    match = re.search(r"\d+(?:\.\d+)+\S*", first)
+    return match[0].rstrip(").") if match else ""
+
+
+def _matched(pattern: str, path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            match = re.search(pattern, file.read())
+    except OSError:
+        return ""
+    return match[1].strip() if match else ""

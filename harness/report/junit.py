@@ -1,0 +1,63 @@
+"""``junit.xml``: the run as CI systems read it, a suite per cell and a class per case group."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from harness.report.results import CaseResult, CellResult, Results, write_text
+from harness.report.status import Status
+
+FILE_NAME = "junit.xml"
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
+
+
+def render(results: Results) -> str:
+    """The XML text. An inconclusive case is an ``error``, as JUnit has it: the test could not be judged."""
+    suites = ET.Element("testsuites", name=f"harness {results.run.id}")
+    for cell in results.cells:
+        suites.append(_suite(cell, results.run.started))
+    ET.indent(suites)
+    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def write(results: Results, folder: Path) -> Path:
+    """Write ``junit.xml`` into the run's folder."""
+    return write_text(folder / FILE_NAME, render(results))
+
+
+def _suite(cell: CellResult, started: str) -> ET.Element:
+    cases = [_case(cell, case) for case in cell.cases]
+    if cell.fault or not cell.cases:  # an error of the cell itself: no case would tell of it
+        cases.append(_case(cell, CaseResult("cell", cell.status, cell.reason, group="cell")))
+    suite = ET.Element(
+        "testsuite",
+        name=f"{cell.guest}--{cell.nic}",
+        timestamp=started[:19],
+        tests=str(len(cases)),
+        failures=str(sum(case.find("failure") is not None for case in cases)),
+        errors=str(sum(case.find("error") is not None for case in cases)),
+        skipped=str(sum(case.find("skipped") is not None for case in cases)),
+        time=f"{sum(case.seconds for case in cell.cases):.3f}",
+    )
+    suite.extend(cases)
+    return suite
+
+
+def _case(cell: CellResult, case: CaseResult) -> ET.Element:
+    element = ET.Element(
+        "testcase", classname=f"{cell.guest}.{cell.nic}.{case.group}", name=case.name, time=f"{case.seconds:.3f}"
+    )
+    tag = {Status.FAILED: "failure", Status.INCONCLUSIVE: "error", Status.SKIPPED: "skipped"}.get(case.status)
+    if tag:
+        verdict = ET.SubElement(element, tag, message=_clean(case.reason or str(case.status)))
+        if tag != "skipped":
+            verdict.set("type", str(case.status))
+            lines = [part for finding in case.findings for part in (finding.line(), finding.detail) if part]
+            verdict.text = _clean("\n".join(lines)) or None
+    return element
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("�", text)

@@ -1,0 +1,84 @@
+"""The table at the end of a run on a terminal: case groups by cell, then what went wrong, then one closing line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.report.results import CaseResult, CellResult, Results
+from harness.report.status import Status, worst
+
+STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.INCONCLUSIVE: "yellow", Status.SKIPPED: "dim"}
+_MAX_TOLD = 20  # findings on the terminal; all of them are in the report
+
+
+def show(results: Results, console: Console, folder: Path | None = None) -> None:
+    """Print the whole outcome of a run."""
+    console.print(matrix(results))
+    for line in problems(results):
+        console.print(line, markup=True, highlight=False, soft_wrap=True)
+    console.print(closing_line(results), highlight=False, soft_wrap=True)
+    if folder is not None:
+        console.print(f"report: {folder / 'index.html'}", highlight=False, soft_wrap=True, markup=False)
+
+
+def matrix(results: Results) -> Table:
+    """Case groups down, cells across; a field holds the number that passed, or what did not."""
+    guests = {cell.guest for cell in results.cells}
+    table = Table(box=None, pad_edge=False)
+    table.add_column("cases")
+    for cell in results.cells:
+        table.add_column(cell.nic if len(guests) == 1 else f"{cell.guest}\n{cell.nic}", justify="right")
+    groups = list(dict.fromkeys(case.group for cell in results.cells for case in cell.cases))
+    for group in groups:
+        fields = [_field([case for case in cell.cases if case.group == group]) for cell in results.cells]
+        table.add_row(escape(group.removeprefix("test_").replace("_", " ")), *fields)
+    table.add_row("[bold]all[/]", *(_total(cell) for cell in results.cells), end_section=True)
+    table.add_row("[dim]seconds[/]", *(f"[dim]{cell.timings.get('total', 0.0):.1f}[/]" for cell in results.cells))
+    return table
+
+
+def _field(cases: list[CaseResult]) -> str:
+    if not cases:
+        return "[dim]-[/]"
+    counts = Counter(case.status for case in cases)
+    status = worst(counts)
+    if status in (Status.PASSED, Status.SKIPPED):
+        return f"[{STYLE[status]}]{counts[status]} {status}[/]"
+    return f"[{STYLE[status]}]{counts[status]} of {len(cases)} {status}[/]"
+
+
+def _total(cell: CellResult) -> str:
+    return f"[{STYLE[cell.status]}]{cell.status}[/]"
+
+
+def problems(results: Results) -> list[str]:
+    """One marked-up line per cell error and per case that did not pass, with its first finding."""
+    lines: list[str] = []
+    for cell in results.cells:
+        if cell.reason and cell.status is not Status.PASSED:
+            lines.append(_problem(cell.status, f"{cell.guest} x {cell.nic}", cell.reason))
+        for case in cell.cases:
+            if case.status in (Status.FAILED, Status.INCONCLUSIVE):
+                lines.append(_problem(case.status, f"{cell.nic} {case.id}", case.told()))
+    more = len(lines) - _MAX_TOLD
+    return lines[:_MAX_TOLD] + ([f"... and {more} more, in the report"] if more > 0 else [])
+
+
+def _problem(status: Status, where: str, told: str) -> str:
+    first = told.splitlines()[0] if told else ""
+    return f"[{STYLE[status]}]{status}[/] {escape(where)}: {escape(first)}"
+
+
+def closing_line(results: Results) -> str:
+    """Counts of all cases by status, in the words of pytest's closing line: "58 passed, 2 failed"."""
+    counts = results.counts()
+    named = [f"{number} {status}" for status, number in counts.items() if number]
+    cells = sum(1 for cell in results.cells if cell.fault)
+    if cells:
+        named.append(f"{cells} {'cell' if cells == 1 else 'cells'} without an end")
+    return ", ".join(named) or "nothing was run"
