@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
 from harness.errors import Failure
+from harness.model.site import Site
 from harness.wsk import operations as ops
 from harness.wsk.status import name as status_name
 from harness.wsk.types import AF_INET, Address, Completion, ControlMessage, Endpoint, Family, WskBuf
@@ -25,16 +26,6 @@ class Recorder(Protocol):
 
     def execute(self, *operations: ops.Operation) -> list[ops.Step]:
         """Execute in order and return the recorded steps; several are pipelined in one round trip."""
-
-
-class Site(Protocol):
-    """What a test may know of the DUT network; ``harness.model.Site`` has it."""
-
-    def peer(self, index: int, family: Family) -> Address:
-        """Address of the ``index``-th host peer of a family."""
-
-    def guest(self, index: int, family: Family) -> Address:
-        """The guest's ``index``-th address of a family; 0 is the primary one."""
 
 
 class Sent:
@@ -116,7 +107,8 @@ class DatagramSocket:
         everything: list[Sent] = []
         for start in range(0, len(datagrams), depth):
             batch = [
-                ops.SendTo(self.number, WskBuf.of(data), remote, wait=False) for data in datagrams[start : start + depth]
+                ops.SendTo(self.number, WskBuf.of(data), remote, wait=False)
+                for data in datagrams[start : start + depth]
             ]
             sent = [Sent(step) for step in self._recorder.execute(*batch)]
             self._in_flight += sent
@@ -225,11 +217,13 @@ class Wire:
 
     def peer(self, port: int, *, index: int = 0, family: Family = AF_INET) -> Endpoint:
         """A UDP endpoint on the ``index``-th host peer."""
-        return Endpoint(self._site.peer(index, family), port)
+        peers = [address for address in self._site.neighbours if Endpoint(address, 0).family is family]
+        return Endpoint(peers[index], port)
 
     def guest_address(self, which: int = 0, family: Family = AF_INET) -> Address:
         """The guest's primary (0) or secondary (1) address on the DUT NIC."""
-        return self._site.guest(which, family)
+        interfaces = self._site.interfaces4 if family is Family.INET else self._site.interfaces6
+        return interfaces[which].ip
 
     def expect(self, *sent: Sent) -> None:
         """Each of these sends must reach the wire.
