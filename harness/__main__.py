@@ -16,10 +16,10 @@ def main() -> int:
 
     arguments = sys.argv[1:]
     try:
-        if bootstrap.doctor_only(arguments):
+        if bootstrap.doctor_only(arguments):  # it tells what is missing, so it needs nothing and installs nothing
             from harness import doctor
 
-            return doctor.main(arguments)
+            return doctor.main(arguments[1:])
         bootstrap.ensure(arguments, Path(__file__).resolve().parent)
     except SetupError as error:
         print(f"harness: {error}", file=sys.stderr)
@@ -29,9 +29,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("harness: interrupted during the set-up; run the command again to finish it", file=sys.stderr)
         return 130
-    from harness.cli import run
+    from harness.cli import run_app
 
-    return run(arguments)
+    return run_app(arguments)
 
 
 if __name__ == "__main__":

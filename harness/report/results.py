@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
-from harness.report.status import Status, worst
+from harness.errors import EXIT_USAGE, UsageError
+from harness.report.status import Status, exit_code, worst
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -170,6 +170,12 @@ class Results:
     def status(self) -> Status:
         """The run's status: that of its worst cell."""
         return worst(cell.status for cell in self.cells)
+
+    def exit_code(self) -> int:
+        """Exit code of the run: 1 when anything failed, then 2 when the user was at fault, else by status."""
+        if self.status is not Status.FAILED and any(cell.fault == "user" for cell in self.cells):
+            return EXIT_USAGE
+        return exit_code(cell.status for cell in self.cells)
 
     def counts(self) -> dict[Status, int]:
         """Number of cases by status."""

@@ -1,0 +1,200 @@
+"""The command line: each command's options, and nothing of what the commands do.
+
+Imports are made inside the commands, so that ``harness --help`` is quick and a command needs only its own parts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness import __version__
+from harness.errors import EXIT_LAB, EXIT_USAGE, HarnessError
+
+if TYPE_CHECKING:
+    from harness.matrix.launch import Request
+
+EXIT_INTERRUPTED = 130
+"""Exit code after Ctrl-C or SIGTERM, as shells have it (128 + SIGINT); the results are written all the same."""
+
+app = typer.Typer(
+    name="harness",
+    help="Tests Windows network drivers on emulated NICs, judged on the wire.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+image = typer.Typer(help="Guest images.", no_args_is_help=True)
+driver = typer.Typer(help="Windows drivers.", no_args_is_help=True)
+app.add_typer(image, name="image")
+app.add_typer(driver, name="driver")
+
+NoInstall = Annotated[bool, typer.Option("--no-install", help="Install nothing: say what is missing and end.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the run [default: runs/DATE].")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Configuration [default: harness.toml, if there].")]
+Guests = Annotated[list[str] | None, typer.Option("--guest", help="Guest; may be given several times.")]
+Nics = Annotated[list[str] | None, typer.Option("--nic", help="NIC model; may be given several times.")]
+
+_run_folder: Path | None = None  # where the traceback of an error in the harness goes, once there is a run
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"harness {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Nothing to do before a command."""
+
+
+@app.command()
+def run(
+    config: ConfigFile = None,
+    guest: Guests = None,
+    nic: Nics = None,
+    driver: Annotated[Path | None, typer.Option("--driver", help="The .sys under test [default: the sample].")] = None,
+    suite: Annotated[
+        list[Path] | None, typer.Option("--suite", help="Test file or folder [default: the regression suite].")
+    ] = None,
+    keyword: Annotated[str, typer.Option("-k", help="Only cases whose names match, as pytest has it.")] = "",
+    output: Output = None,
+    json: Json = False,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at once [default: one per core].")] = None,
+    memory: Annotated[int | None, typer.Option("--memory", min=128, help="Guest memory in MiB.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the lab's working files for a look.")] = False,
+    no_install: NoInstall = False,
+) -> None:
+    """Run the suite on every guest x NIC, and report."""
+    from harness import config as configuration
+    from harness.matrix import launch
+
+    settings = configuration.load(config)
+    request = launch.Request(
+        guests=tuple(guest or settings.guests),
+        nics=tuple(nic or settings.nics),
+        driver=driver or settings.driver,
+        suite=tuple(suite or settings.suite),
+        pytest_args=("-k", keyword) if keyword else (),
+        output=output or settings.output,
+        jobs=jobs or settings.jobs,
+        memory_mib=memory or settings.lab.memory,
+        libvirt_uri=settings.lab.uri,
+        bridge=settings.lab.bridge,
+        keep=keep,
+    )
+    raise typer.Exit(_run(request, json=json))
+
+
+def _run(request: Request, *, json: bool) -> int:
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from harness.matrix import launch
+    from harness.report import results as record
+    from harness.report import table
+    from harness.report.progress import Watcher
+
+    global _run_folder
+    launch.check(request)
+    _run_folder = folder = launch.run_folder(request.output, datetime.now())
+    with Watcher(Console(stderr=True)) as watcher:
+        results = launch.execute(request, folder, watcher)
+    if json:
+        sys.stdout.write(record.dumps(results))
+    else:
+        table.show(results, Console(), folder)
+    return EXIT_INTERRUPTED if results.run.interrupted else results.exit_code()
+
+
+@app.command("test")
+def test_checkout(
+    output: Output = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Without integration tests and guests.")] = False,
+    no_install: NoInstall = False,
+) -> None:
+    """Build the drivers, check the sources, and pass all tests of a checkout."""
+    from harness import selftest
+
+    raise typer.Exit(selftest.run(output, fast=fast))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what this host can and cannot do, and the command that mends it."""
+    from harness import doctor as examination
+
+    raise typer.Exit(examination.report(as_json=json))
+
+
+@app.command()
+def setup(
+    dev: Annotated[bool, typer.Option("--dev", help="With the tools of `harness test`.")] = False,
+    no_install: NoInstall = False,
+) -> None:
+    """Install what `harness run` needs, and end; every other command does so by itself."""
+    print("everything is in place")
+
+
+def run_app(arguments: list[str]) -> int:
+    """Run the command line; every error is one line on standard error, and never a traceback."""
+    command = typer.main.get_command(app)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does: in order
+    try:
+        answer = command.main(arguments, prog_name="harness", standalone_mode=False)
+    except HarnessError as error:
+        return _tell(error.line(), error.detail, error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _tell("interrupted", "", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of our output has gone; nothing is wrong
+        return EXIT_LAB
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _tell(f"{error.strerror or error}{where}", _keep_traceback(), EXIT_LAB)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own: a wrong option or argument
+            return _tell_usage(error, error.format_message())
+        return _tell(f"error in the harness: {type(error).__name__}: {error}", _keep_traceback(), EXIT_LAB)
+    return answer if isinstance(answer, int) else 0
+
+
+def _tell(line: str, detail: str, code: int) -> int:
+    print(f"harness: {' '.join(line.split())}", file=sys.stderr)
+    if detail:
+        print(detail, file=sys.stderr)
+    return code
+
+
+def _tell_usage(error: Exception, message: str) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: the message is its help
+        print(message)
+        return EXIT_USAGE
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "harness"
+    return _tell(f"{message.rstrip('.')} (`{command} --help` shows what there is)", "", EXIT_USAGE)
+
+
+def _keep_traceback() -> str:
+    """Write the current traceback to a file in the run's folder, or a temporary one, and say where it is."""
+    try:
+        folder = _run_folder or Path(tempfile.mkdtemp(prefix="harness-"))
+        path = folder / "traceback.txt"
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+    except OSError:
+        return ""
+    return f"traceback: {path}"
