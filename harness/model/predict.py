@@ -1,0 +1,276 @@
+"""From a plan's steps to predictions: plays every operation on the model's sockets and says what it must produce.
+
+Values that only the guest knows (an ephemeral port) come from the steps' outcomes; what an outcome reports of success
+decides only where the documents leave it open, and what state the following steps start from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from ipaddress import IPv6Address
+
+from harness.errors import UsageError
+from harness.model import control as controls
+from harness.model import socket as sockets
+from harness.model.addresses import unmapped
+from harness.model.datagram import ExpectedBurst, ExpectedDatagram, Prediction, SocketId, burst_payload
+from harness.model.destination import choose
+from harness.model.payload import payload
+from harness.model.profile import Mark, Situation, StatusRule
+from harness.model.site import Site
+from harness.model.socket import Socket
+from harness.model.wire import OFF_WIRE, build
+from harness.wsk import operations as op
+from harness.wsk import status as nt
+from harness.wsk.types import Completion, ControlMessage, Endpoint
+
+NEVER = 1 << 62
+
+
+def predict(steps: Sequence[op.Step], site: Site) -> tuple[Prediction, ...]:
+    """Predictions for a whole plan, one per step.
+
+    Raises:
+        UsageError: a buffer of the plan has no defined payload.
+    """
+    return Predictor(site).extend(steps)
+
+
+class Predictor:
+    """The model of one session; sockets live on from one ``extend`` to the next."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self._open: dict[int, Socket] = {}
+        self._openings: dict[int, int] = {}
+        self._known: dict[SocketId, Endpoint] = {}
+        self._completed: dict[int, tuple[int, Completion | None]] = {}
+
+    def extend(self, steps: Iterable[op.Step]) -> tuple[Prediction, ...]:
+        """Predictions for the next steps of the session, one per step (a case's steps at once, for what they teach)."""
+        steps = tuple(steps)
+        self._learn(steps)
+        return tuple(self._step(step) for step in steps)
+
+    def _learn(self, steps: Sequence[op.Step]) -> None:
+        """Ports that the guest reported, and when each send that nobody waited for had completed."""
+        openings = dict(self._openings)
+        waiting: dict[int, list[int]] = {}
+        for step in steps:
+            operation, outcome = step.operation, step.outcome
+            if isinstance(operation, op.Open):
+                openings[operation.socket] = openings.get(operation.socket, -1) + 1
+            elif isinstance(operation, op.GetLocalAddress) and outcome.endpoint is not None:
+                if _succeeded(outcome):
+                    self._known[operation.socket, openings.get(operation.socket, 0)] = outcome.endpoint
+            elif isinstance(operation, op.SendTo):
+                self._completed[step.number] = (step.number if operation.wait else NEVER, outcome.completion)
+                if not operation.wait:
+                    waiting.setdefault(operation.socket, []).append(step.number)
+            elif isinstance(operation, op.Collect):
+                for number in operation.steps:
+                    self._completed[number] = (step.number, outcome.collected.get(number))
+            elif isinstance(operation, op.Close):
+                for number in waiting.pop(operation.socket, []):
+                    end, completion = self._completed[number]
+                    self._completed[number] = (min(end, step.number), completion)
+
+    def _step(self, step: op.Step) -> Prediction:
+        operation = step.operation
+        if isinstance(operation, op.Load | op.Unload):
+            self._open.clear()
+            return self._plain(step, Situation.ACCEPTED, calls=False)
+        if isinstance(operation, op.Open):
+            return self._opened(step, operation)
+        if isinstance(operation, op.Collect):
+            return replace(self._plain(step, Situation.ACCEPTED, calls=False), collects=operation.steps)
+        socket = self._open.get(operation.socket)
+        if socket is None:
+            return self._plain(step, Situation.NOT_OPEN, calls=False)
+        if isinstance(operation, op.SendTo):
+            return self._sent(
+                step, socket, (payload(operation.buffer),), operation.remote, operation.flags, operation.control
+            )
+        if isinstance(operation, op.SendMessages):
+            data = tuple(payload(buffer) for buffer in operation.buffers)
+            return self._sent(step, socket, data, operation.remote, operation.flags, operation.control)
+        if isinstance(operation, op.Burst):
+            return self._burst(step, socket, operation)
+        return self._other(step, socket, operation)
+
+    def _plain(
+        self, step: op.Step, *situations: Situation, calls: bool = True, rules: tuple[str, ...] = ()
+    ) -> Prediction:
+        rule = self._status(situations)
+        return Prediction(step.number, step.case, calls, rule, rules=(*rules, rule.cite))
+
+    def _status(self, situations: Sequence[Situation]) -> StatusRule:
+        """The rule of several situations at once: a certain failure outweighs an open question, which outweighs success."""
+        rules = [self.site.profile.status(item) for item in situations if item is not Situation.ACCEPTED]
+        if len(rules) < 2:
+            return rules[0] if rules else self.site.profile.status(Situation.ACCEPTED)
+        success = False if any(rule.success is False for rule in rules) else None
+        named = frozenset().union(*(rule.named for rule in rules))
+        return StatusRule(success, named, Mark.UNVERIFIED, "; ".join(rule.cite for rule in rules))
+
+    def _opened(self, step: op.Step, operation: op.Open) -> Prediction:
+        opening = self._openings[operation.socket] = self._openings.get(operation.socket, -1) + 1
+        if _succeeded(step.outcome):
+            socket = Socket((operation.socket, opening), operation.family)
+            socket.options.v6only = self.site.profile.v6only
+            socket.known = self._known.get(socket.id)
+            self._open[operation.socket] = socket
+        datagram = operation.category == 4
+        return self._plain(step, Situation.ACCEPTED if datagram else Situation.CATEGORY)
+
+    def _other(self, step: op.Step, socket: Socket, operation: op.Operation) -> Prediction:
+        done = _succeeded(step.outcome)
+        if isinstance(operation, op.Bind):
+            prediction = self._plain(step, *self._binding(socket, operation.local))
+            if done:
+                socket.bound = operation.local
+            return prediction
+        if isinstance(operation, op.GetLocalAddress):
+            if socket.bound is None:
+                return self._plain(step, Situation.LOCAL_UNBOUND)
+            return replace(self._plain(step, Situation.ACCEPTED), endpoint=socket.bound)
+        if isinstance(operation, op.SetOption):
+            known = sockets.understood(socket, operation.level, operation.name, operation.value)
+            if done:
+                sockets.apply(socket, operation.level, operation.name, operation.value)
+            return self._plain(step, Situation.ACCEPTED if known else Situation.OPTION_UNKNOWN)
+        if isinstance(operation, op.SetRemoteAddress | op.SetSendToAddress):
+            return self._fixed(step, socket, operation, done)
+        if isinstance(operation, op.Receive):
+            if socket.bound is None:
+                return self._plain(step, Situation.UNBOUND)
+            return replace(self._plain(step, Situation.RECEIVE), sender=socket.remote)
+        if isinstance(operation, op.Close):
+            del self._open[socket.id[0]]
+            return self._plain(step, Situation.ACCEPTED)
+        return self._plain(step, Situation.OPTION_UNKNOWN)
+
+    def _binding(self, socket: Socket, local: Endpoint) -> tuple[Situation, ...]:
+        if socket.bound is not None:
+            return (Situation.BOUND_TWICE,)
+        if local.family is not socket.family:
+            return (Situation.WRONG_FAMILY,)
+        address = unmapped(local).address
+        if int(address) and not self.site.owns(address):
+            special = (
+                address.is_loopback or address.is_multicast or address.is_link_local or self.site.is_broadcast(address)
+            )
+            return (Situation.OPTION_UNKNOWN if special else Situation.FOREIGN_SOURCE,)
+        for other in self._open.values():
+            if other is socket or other.bound is None or not local.port or other.source_port != local.port:
+                continue
+            if other.bound.address == local.address and not (other.options.reuse or socket.options.reuse):
+                return (Situation.ADDRESS_IN_USE,)
+            return (Situation.OPTION_UNKNOWN,)
+        return (Situation.ACCEPTED,)
+
+    def _fixed(
+        self, step: op.Step, socket: Socket, operation: op.SetRemoteAddress | op.SetSendToAddress, done: bool
+    ) -> Prediction:
+        name = "remote" if isinstance(operation, op.SetRemoteAddress) else "sendto"
+        situation = Situation.ACCEPTED
+        if socket.bound is None:
+            situation = Situation.UNBOUND
+        elif operation.remote is None:
+            situation = Situation.ACCEPTED if getattr(socket, name) is not None else Situation.OPTION_UNKNOWN
+        elif operation.remote.family is not socket.family:
+            situation = Situation.WRONG_FAMILY
+        elif (
+            not operation.remote.port or int(operation.remote.address) == 0 or _mapped_v6only(socket, operation.remote)
+        ):
+            situation = Situation.OPTION_UNKNOWN
+        if done:
+            setattr(socket, name, operation.remote)
+        return self._plain(
+            step, situation, rules=(f"WDK SIO_WSK_SET_{'REMOTE' if name == 'remote' else 'SENDTO'}_ADDRESS",)
+        )
+
+    def _sent(
+        self,
+        step: op.Step,
+        socket: Socket,
+        data: tuple[bytes, ...],
+        remote: Endpoint | None,
+        flags: int,
+        messages: tuple[ControlMessage, ...],
+    ) -> Prediction:
+        completed, completion = self._completed.get(step.number, (step.number, step.outcome.completion))
+        where = choose(socket, remote)
+        common = [*where.trouble, *([Situation.RESERVED_FLAGS] if flags else [])]
+        forms: list[tuple[ExpectedDatagram, ...]] = []
+        troubles: list[Situation] = list(common)
+        per_message: list[bool] = []
+        for endpoint in where.endpoints:
+            if Situation.WRONG_FAMILY in where.trouble:
+                continue
+            control = controls.read(messages, endpoint.family)
+            if control.source is not None and not self.site.owns(control.source):
+                troubles.append(Situation.FOREIGN_SOURCE)
+            made: list[ExpectedDatagram] = []
+            for item in data:
+                wire = build(socket, self.site, endpoint, item, control, step.number, len(made), completed)
+                bad = any(self.site.profile.status(trouble).success is False for trouble in wire.trouble)
+                per_message.append(bad)
+                troubles.extend(wire.trouble)
+                if not bad and not OFF_WIRE.intersection(wire.trouble):
+                    made.extend(wire.datagrams)
+            forms.append(tuple(made))
+        if any(per_message) and not all(per_message):
+            troubles = [*common, Situation.PARTIAL_LIST]
+        status = self._status(tuple(dict.fromkeys(troubles)))
+        succeeded = completion is not None and nt.is_success(completion.status)
+        datagrams: tuple[ExpectedDatagram, ...] = ()
+        if status.success or (status.success is None and (succeeded or Situation.PARTIAL_LIST in troubles)):
+            datagrams = _merge(forms)
+            if status.success is None and not OFF_WIRE.issuperset(troubles):
+                datagrams = tuple(replace(item, optional=True) for item in datagrams)
+        information = sum(map(len, data)) if status.success else 0 if status.success is False else None
+        return Prediction(
+            step.number,
+            step.case,
+            calls=True,
+            status=status,
+            information=information,
+            datagrams=datagrams,
+            rules=(where.rule, status.cite),
+        )
+
+    def _burst(self, step: op.Step, socket: Socket, operation: op.Burst) -> Prediction:
+        single = self._sent(step, socket, (burst_payload(operation.first, operation.size),), operation.remote, 0, ())
+        if not single.datagrams:
+            return replace(
+                single, completions=operation.count, information=None if single.status.success is None else 0
+            )
+        burst = ExpectedBurst(
+            single.datagrams[0], operation.count, operation.size, operation.first, ordered=operation.depth <= 1
+        )
+        total = operation.count * operation.size if single.status.success else None
+        return replace(single, completions=operation.count, information=total, datagrams=(), burst=burst)
+
+
+def _merge(forms: list[tuple[ExpectedDatagram, ...]]) -> tuple[ExpectedDatagram, ...]:
+    """One list of datagrams; other forms of the same send become alternatives of each."""
+    if len(forms) < 2:
+        return forms[0] if forms else ()
+    longest = max(forms, key=len)
+    return tuple(
+        replace(item, alternatives=tuple(form[at] for form in forms if form is not longest and at < len(form)))
+        for at, item in enumerate(longest)
+    )
+
+
+def _mapped_v6only(socket: Socket, remote: Endpoint) -> bool:
+    return socket.options.v6only and isinstance(remote.address, IPv6Address) and remote.address.ipv4_mapped is not None
+
+
+def _succeeded(outcome: op.Outcome) -> bool:
+    """Whether an operation took effect; a step without a recorded call counts when its IOCTL was accepted."""
+    if outcome.completion is None:
+        return outcome.ioctl == nt.SUCCESS
+    return nt.is_success(outcome.ioctl) and nt.is_success(outcome.completion.status)
