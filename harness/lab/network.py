@@ -20,6 +20,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from harness.errors import LabError
 
 DUT_BRIDGE, CONTROL_BRIDGE = "dut0", "ctl0"
+SPARE_PORT, SPARE_END = "dut0-port", "dut0-end"
+"""A pair of interfaces: one end is a port of the DUT bridge, which so has carrier while no guest runs, and what is sent
+into the other end reaches the bridge as a guest's frames do."""
 DUT_BRIDGE_MAC, CONTROL_BRIDGE_MAC = "02:00:00:00:d0:01", "02:00:00:00:c0:01"
 DUT_NIC_MAC, CONTROL_NIC_MAC = "52:54:00:d0:00:01", "52:54:00:c0:00:01"
 
@@ -125,7 +128,7 @@ class LabNetwork:
         """Remove the bridges; the namespace would do it too."""
         if self._netlink is None:
             return
-        for name in (DUT_BRIDGE, CONTROL_BRIDGE):
+        for name in (SPARE_PORT, DUT_BRIDGE, CONTROL_BRIDGE):
             with contextlib.suppress(NetlinkError, IndexError):
                 self._netlink.link("del", index=self._index(name))
         self._netlink.close()
@@ -143,7 +146,7 @@ class LabNetwork:
         return PortCounters(dropped)
 
     def ports(self) -> tuple[str, ...]:
-        """Names of the interfaces enslaved to the DUT bridge (the guest's tap)."""
+        """Names of the interfaces enslaved to the DUT bridge (the guest's tap, the spare port)."""
         bridge = self._index(DUT_BRIDGE)
         links = self._netlink.get_links()
         return tuple(link.get_attr("IFLA_IFNAME") for link in links if link.get_attr("IFLA_MASTER") == bridge)
@@ -165,7 +168,14 @@ class LabNetwork:
         # neighbour advertisements do not ask the rules for a route.
         self._netlink.rule("add", family=2, priority=1, ip_proto=_PROTO_ICMP, action="FR_ACT_BLACKHOLE")
         self._netlink.rule("add", family=10, priority=1, ip_proto=_PROTO_ICMPV6, action="FR_ACT_BLACKHOLE")
-        for index in (dut, control):
+        self._netlink.link("add", ifname=SPARE_PORT, kind="veth", peer={"ifname": SPARE_END})
+        port, end = self._index(SPARE_PORT), self._index(SPARE_END)
+        for name in (SPARE_PORT, SPARE_END):
+            _write(f"net/ipv6/conf/{name}/disable_ipv6", "1")
+        for index in (port, end):
+            self._netlink.link("set", index=index, mtu=self._mtu)
+        self._netlink.link("set", index=port, master=dut)
+        for index in (dut, control, port, end):
             self._netlink.link("set", index=index, state="up")
         self._facts = NetworkFacts(kernel=os.uname().release, bridge_nf=bridge_nf, mtu=self._mtu)
 

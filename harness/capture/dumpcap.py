@@ -1,0 +1,107 @@
+"""Keeps the record of a session: dumpcap writing a pcapng file; the only module that starts dumpcap.
+
+The file is complete only when dumpcap has ended: until then its tail is up to 0.75 s behind the wire.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+from harness.capture.frames import CapturedFrame
+from harness.capture.pcapng import PcapngReader
+from harness.errors import LabError
+from harness.lab.growth import Growth
+from harness.lab.process import Child
+
+_LOSS = re.compile(r"Packets received/dropped on interface .*?: (\d+)/(\d+)")
+
+
+class Record:
+    """A running dumpcap and its file.
+
+    Args:
+        interface: name of the interface to capture on.
+        path: pcapng file to write; replaced when it exists.
+        log: file that takes dumpcap's messages.
+        buffer_mib: size of the kernel's buffer in MiB.
+        seconds: deadline for readiness.
+
+    Raises:
+        LabError: dumpcap is not installed or gave up.
+        AwaitTimeout: the file stayed empty. (Frames sent once it is not empty are not lost; measured.)
+    """
+
+    def __init__(self, interface: str, path: Path, log: Path, *, buffer_mib: int = 16, seconds: float = 10.0) -> None:
+        self.path = path
+        path.unlink(missing_ok=True)
+        argv = ["dumpcap", "-q", "-i", interface, "-B", str(buffer_mib), "-n", "-w", str(path)]
+        with Growth(path) as growth:
+            self._child = Child("the capture (dumpcap)", argv, log)
+            try:
+                growth.until(self._ready, "dumpcap to begin its file", seconds, detail=self._child.tail)
+                self._reader = PcapngReader(path)
+            except BaseException:
+                self._child.end()
+                raise
+
+    def _ready(self) -> bool | None:
+        self._child.require_alive()
+        return True if self.path.exists() and self.path.stat().st_size > 0 else None
+
+    def require_alive(self) -> None:
+        """Raise LabError when dumpcap has ended by itself."""
+        self._child.require_alive()
+
+    def read(self) -> list[CapturedFrame]:
+        """The frames that have reached the file since the last call."""
+        return self._reader.read()
+
+    def read_until(self, found: bytes, seconds: float) -> list[CapturedFrame]:
+        """Read until a frame with exactly these bytes has been read, by inotify.
+
+        Returns:
+            All frames read, that frame and what came with it included.
+
+        Raises:
+            AwaitTimeout: the frame did not reach the file in time.
+        """
+        frames: list[CapturedFrame] = []
+
+        def probe() -> bool | None:
+            self._child.require_alive()
+            fresh = self._reader.read()
+            frames.extend(fresh)
+            return True if any(frame.data == found for frame in fresh) else None
+
+        with Growth(self.path) as growth:
+            growth.until(probe, f"the marker frame in {self.path.name}", seconds, detail=self._child.tail)
+        return frames
+
+    def finish(self) -> tuple[list[CapturedFrame], int | None]:
+        """End dumpcap and read the rest of the file.
+
+        Returns:
+            The frames that ``read`` did not give yet, and the number of frames lost: by the file's statistics block
+            or dumpcap's last words, whichever says more; ``None`` when neither says.
+
+        Raises:
+            LabError: dumpcap had died, or the file ends in the middle of a block.
+        """
+        died = self._child.exit_code is not None
+        code = self._child.end(signal.SIGINT)
+        frames = self._reader.read()
+        incomplete = self._reader.incomplete
+        known = [self._reader.dropped, *(int(match[2]) for match in _LOSS.finditer(self._child.output()))]
+        self._reader.close()
+        if died or code != 0:
+            raise LabError("dumpcap died during the session: the capture file cannot vouch", detail=self._child.tail())
+        if incomplete:
+            raise LabError(f"{self.path} ends in the middle of a block: the capture file cannot vouch")
+        return frames, max((count for count in known if count is not None), default=None)
+
+    def abandon(self) -> None:
+        """End dumpcap without asking what it has to say."""
+        self._child.end(signal.SIGINT)
+        self._reader.close()
