@@ -121,16 +121,16 @@ def _run(request: Request, *, json: bool) -> int:
     return EXIT_INTERRUPTED if results.run.interrupted else results.exit_code()
 
 
-@app.command("test")
-def test_checkout(
+@app.command(name="test")
+def selftest(
     output: Output = None,
     fast: Annotated[bool, typer.Option("--fast", help="Without integration tests and guests.")] = False,
     no_install: NoInstall = False,
 ) -> None:
     """Build the drivers, check the sources, and pass all tests of a checkout."""
-    from harness import selftest
+    from harness import selftest as tests
 
-    raise typer.Exit(selftest.run(output, fast=fast))
+    raise typer.Exit(tests.run(output, fast=fast))
 
 
 @app.command()

@@ -70,7 +70,7 @@ def load(path: Path | None = None) -> Config:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file}: {_toml_reason(error)}") from error
+        raise UsageError(f"{file}:{_toml_reason(error, text)}") from error
     try:
         config = Config.model_validate(value)
     except ValidationError as error:
@@ -88,10 +88,10 @@ def _relative_to(config: Config, folder: Path) -> Config:
     return config.model_copy(update=paths)
 
 
-def _toml_reason(error: tomllib.TOMLDecodeError) -> str:
-    """Tomllib's message with its place in front: "line 3: Expected '=' after a key"."""
-    match = re.match(r"(.*) \(at line (\d+), column \d+\)$", str(error))
-    return f"line {match[2]}: {match[1]}" if match else str(error)
+def _toml_reason(error: tomllib.TOMLDecodeError, text: str) -> str:
+    """The parser's message with its line in front: "3: Expected '=' after a key"."""
+    match = re.match(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)$", str(error))
+    return f"{match[2] or max(1, len(text.splitlines()))}: {match[1]}" if match else f" {error}"
 
 
 def _first_problem(error: ValidationError, file: Path, text: str) -> str:

@@ -1,0 +1,200 @@
+"""Cells as processes: every way in which a worker can end becomes a verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import AwaitTimeout, Failure, HarnessError, LabError, UsageError
+from harness.matrix import run as matrix
+from harness.matrix.cells import Cell, CellJob
+from harness.matrix.events import Collected, Event, Phase, decode, encode
+from harness.matrix.worker import Interrupted, verdict
+from harness.report.results import CaseResult, CellResult, Datagrams
+from harness.report.status import Status
+
+CELL = Cell("wine", "e1000")
+GOOD_CASE = CaseResult("test_a.py::test_x", Status.PASSED, datagrams=Datagrams(1, 1))
+PREAMBLE = """
+import json, os, sys, time, signal
+def emit(**event): print(json.dumps(event), flush=True)
+case = lambda name, status="passed": emit(event="case", id=name, status=status)
+def cell(status="passed"): emit(event="cell", guest="wine", nic="e1000", status=status)
+"""
+
+
+def job(folder: Path, nic: str = "e1000") -> CellJob:
+    place = folder / nic
+    place.mkdir()
+    return CellJob(Cell("wine", nic), "r1", place, suite=(Path("/s"),), pytest_args=("-k", "a or b"), memory_mib=300)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a script in the place of the worker."""
+
+    def put(script: str) -> None:
+        argv = [sys.executable, "-c", PREAMBLE + script]
+        monkeypatch.setattr(matrix, "command", lambda job_file, *, isolated: [*argv, str(job_file)])
+
+    return put
+
+
+def run_one(folder: Path, **options: float) -> tuple[CellResult, list[Event]]:
+    events: list[Event] = []
+    result = matrix.CellProcess(job(folder), lambda cell, event: events.append(event), **options).run()
+    return result, events
+
+
+def test_a_job_survives_the_way_to_the_worker(tmp_path: Path) -> None:
+    sent = job(tmp_path)
+    assert CellJob.from_json(sent.save().read_text()) == sent
+
+
+def test_folder_names_are_safe_and_tell_cells_apart() -> None:
+    assert Cell("wine", "virtio-net+csum=off").name == "wine--virtio-net+csum=off"
+    assert "/" not in Cell("wine", "vfio:0000/1").name
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Phase("boot"),
+        Phase("boot", 1.5),
+        Collected(3),
+        GOOD_CASE,
+        CellResult("w", "n", Status.PASSED, cases=(GOOD_CASE,)),
+    ],
+)
+def test_events_survive_the_pipe(event: Event) -> None:
+    assert decode(json.dumps(encode(event))) == event
+
+
+@pytest.mark.parametrize("line", ["", "[]", "{}", '{"event": "odd"}', '{"event": "case", "id": 1, "status": "x"}'])
+def test_foreign_lines_are_no_events(line: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        decode(line)
+
+
+def test_a_cell_tells_its_way_and_its_verdict(tmp_path: Path, worker: Callable[[str], None]) -> None:
+    worker("print('noise'); emit(event='phase', name='boot', seconds=2.5); case('test_a.py::x'); cell()")
+    result, events = run_one(tmp_path)
+    assert result.status is Status.PASSED
+    assert [case.id for case in result.cases] == ["test_a.py::x"]
+    assert result.timings["boot"] == 2.5
+    assert result.timings["total"] > 0
+    assert [type(event) for event in events] == [Phase, CaseResult, CellResult]
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("sys.exit(7)", "the worker ended with exit code 7 during boot"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "the worker was killed by SIGSEGV during boot"),
+    ],
+)
+def test_a_worker_that_dies_keeps_what_it_told(
+    tmp_path: Path, worker: Callable[[str], None], end: str, told: str
+) -> None:
+    worker(f"case('t.py::x'); emit(event='phase', name='boot'); print('last words', file=sys.stderr); {end}")
+    result, _ = run_one(tmp_path)
+    assert (result.status, result.fault) == (Status.INCONCLUSIVE, "lab")
+    assert told in result.reason
+    assert [case.id for case in result.cases] == ["t.py::x"]
+    assert "last words" in result.detail
+
+
+def test_a_silent_worker_is_ended(
+    tmp_path: Path, worker: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "GRACE", 0.2)
+    worker("signal.signal(signal.SIGTERM, signal.SIG_IGN); case('t.py::x'); time.sleep(60)")
+    result, _ = run_one(tmp_path, silence_limit=0.3)
+    assert result.status is Status.INCONCLUSIVE
+    assert "silent" in result.reason
+    assert result.timings["total"] < 20
+
+
+def test_children_of_a_dead_worker_are_not_waited_for(
+    tmp_path: Path, worker: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "GRACE", 0.3)
+    worker("import subprocess; cell(); subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)")
+    started = time.monotonic()
+    assert run_one(tmp_path)[0].status is Status.PASSED
+    assert time.monotonic() - started < 10
+
+
+def test_results_come_in_the_order_of_the_jobs(tmp_path: Path, worker: Callable[[str], None]) -> None:
+    worker("nic = json.load(open(sys.argv[1]))['cell']['nic']; time.sleep(0.4 if nic == 'a' else 0); cell()")
+    done: list[str] = []
+    jobs = [job(tmp_path, nic) for nic in ("a", "b", "c")]
+    results, interrupted = matrix.run_cells(jobs, lambda cell, event: done.append(cell.nic), at_once=3)
+    assert len(results) == 3
+    assert not interrupted
+    assert done[-1] == "a"
+
+
+def test_no_more_cells_at_once_than_asked(tmp_path: Path, worker: Callable[[str], None]) -> None:
+    mark = tmp_path / "running"
+    worker(f"os.mkdir({str(mark)!r}); time.sleep(0.05); os.rmdir({str(mark)!r}); cell()")
+    results, _ = matrix.run_cells([job(tmp_path, nic) for nic in "abc"], lambda cell, event: None, at_once=1)
+    assert [result.status for result in results] == [Status.PASSED] * 3
+
+
+def test_ctrl_c_ends_the_running_and_starts_no_other(tmp_path: Path, worker: Callable[[str], None]) -> None:
+    worker(
+        "signal.signal(signal.SIGTERM, lambda *a: (cell('inconclusive'), os._exit(0)));"
+        "case('t.py::x'); time.sleep(60); cell()"
+    )
+    told = threading.Event()
+
+    def press() -> None:
+        told.wait(20)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    jobs = [job(tmp_path, nic) for nic in ("a", "b")]
+    results, interrupted = matrix.run_cells(jobs, lambda cell, event: told.set(), at_once=1)
+    assert interrupted
+    assert [result.status for result in results] == [Status.INCONCLUSIVE] * 2
+    assert [len(result.cases) for result in results] == [1, 0]
+    assert results[1].reason == "interrupted"
+
+
+def ended_by(error: BaseException, tmp_path: Path) -> CellResult:
+    def run(_job: CellJob, _emit: Callable[[dict[str, Any]], None]) -> CellResult:
+        raise error
+
+    return verdict(job(tmp_path), lambda event: None, run)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "fault"),
+    [
+        (Failure("the driver does not load"), Status.FAILED, "driver"),
+        (LabError("no bridge", detail="console"), Status.INCONCLUSIVE, "lab"),
+        (AwaitTimeout("the SSH banner", 3), Status.INCONCLUSIVE, "lab"),
+        (UsageError("no such NIC"), Status.INCONCLUSIVE, "user"),
+        (KeyError("oops"), Status.INCONCLUSIVE, "harness"),
+        (Interrupted(), Status.INCONCLUSIVE, "lab"),
+    ],
+)
+def test_whose_fault_decides_the_status(tmp_path: Path, error: BaseException, status: Status, fault: str) -> None:
+    result = ended_by(error, tmp_path)
+    assert (result.status, result.fault) == (status, fault)
+    if isinstance(error, HarnessError):
+        assert (result.reason, result.detail) == (error.line(), error.detail)
+
+
+def test_an_error_in_the_harness_says_where(tmp_path: Path) -> None:
+    assert "KeyError: 'oops' (test_matrix.py:" in ended_by(KeyError("oops"), tmp_path).reason

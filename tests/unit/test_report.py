@@ -1,0 +1,124 @@
+"""The reports made from a record: JUnit, page and table tell the same, and escape what a run brought."""
+
+from __future__ import annotations
+
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from rich.console import Console
+
+from harness.matrix.cells import Cell
+from harness.matrix.events import Collected, Phase
+from harness.report import html, junit, table
+from harness.report.progress import Watcher
+from harness.report.results import CaseResult, CellResult, Finding, Results, RunInfo
+from harness.report.status import Status
+
+FINDING = Finding("altered", 7, 3, "udp.dstport", "9000", "10275", "<b>expected</b>\nseen [red]")
+BAD = CaseResult("t/test_sizes.py::test_a[1]", Status.FAILED, "port <swapped> [bold]", 0.5, findings=(FINDING,))
+GOOD = CaseResult("t/test_sizes.py::test_b", Status.PASSED)
+SKIPPED = CaseResult("t/test_other.py::test_c", Status.SKIPPED, "no such NIC")
+LOST = CaseResult("t/test_other.py::test_d", Status.INCONCLUSIVE, "frames were lost")
+RESULTS = Results(
+    RunInfo("r1", "2026-01-02T03:04:05+00:00", "2026-01-02T03:05:05+00:00", {"cores": "2"}, {"qemu": "7.2"}),
+    (
+        CellResult("wine", "virtio-net", Status.PASSED, cases=(GOOD,), timings={"total": 12.5}, folder="cells/a"),
+        CellResult("wine", "e1000", Status.FAILED, cases=(BAD, GOOD, SKIPPED, LOST), evidence={"log": "x.log"}),
+        CellResult("wine", "rtl8139", Status.INCONCLUSIVE, "guest \x00 never came up", fault="lab", detail="panic <x>"),
+    ),
+)
+
+
+def printed(results: Results, folder: Path | None = None) -> str:
+    out = io.StringIO()
+    table.show(results, Console(file=out, width=100, no_color=True), folder)
+    return out.getvalue()
+
+
+class Page(HTMLParser):
+    """Collects what the tests ask of the page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: set[str] = set()
+        self.links: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        values = dict(attrs)
+        if values.get("id"):
+            self.ids.add(str(values["id"]))
+        for name in ("href", "src"):
+            if values.get(name):
+                self.links.add(str(values[name]))
+
+
+def test_junit_has_every_case_with_its_outcome() -> None:
+    suites = ET.fromstring(junit.render(RESULTS).encode())
+    by_name = {suite.get("name"): suite for suite in suites}
+    bad = by_name["wine--e1000"]
+    assert (bad.get("tests"), bad.get("failures"), bad.get("errors"), bad.get("skipped")) == ("4", "1", "1", "1")
+    failure = bad.find("testcase[@name='test_a[1]']/failure")
+    assert failure is not None
+    assert failure.get("message") == "port <swapped> [bold]"
+    assert "expected 9000, saw 10275" in (failure.text or "")
+
+
+def test_junit_tells_of_a_cell_that_had_no_cases() -> None:
+    suites = ET.fromstring(junit.render(RESULTS).encode())
+    error = suites.find("testsuite[@name='wine--rtl8139']/testcase/error")
+    assert error is not None
+    assert "never came up" in (error.get("message") or "")
+
+
+def test_page_is_self_contained_and_its_links_lead_somewhere() -> None:
+    page = Page(html.render(RESULTS))
+    inside = {link[1:] for link in page.links if link.startswith("#")}
+    assert inside
+    assert inside <= page.ids
+    assert not [link for link in page.links if link.startswith(("http", "//"))]
+    assert "script" not in page.tags
+    assert "b" not in page.tags, "text from a run became markup"
+
+
+def test_page_shows_what_went_wrong() -> None:
+    text = html.render(RESULTS)
+    for part in ("udp.dstport: expected 9000, saw 10275", "panic &lt;x&gt;", "no such NIC", "frames were lost", "7.2"):
+        assert part in text
+
+
+def test_table_has_groups_by_nic_and_names_the_failure() -> None:
+    text = printed(RESULTS, Path("/out"))
+    assert "virtio-net" in text
+    assert "1 of 2 failed" in text
+    assert "failed e1000 t/test_sizes.py::test_a[1]: port <swapped> [bold]" in text
+    assert "3 passed" not in text
+    assert "2 passed, 1 failed, 1 inconclusive, 1 skipped, 1 cell without an end" in text
+    assert "report: /out/index.html" in text
+
+
+def test_table_of_nothing_does_not_look_like_a_pass() -> None:
+    assert "nothing was run" in printed(Results(RESULTS.run, ()))
+
+
+def test_progress_off_a_terminal_is_plain_lines() -> None:
+    out = io.StringIO()
+    cell = Cell("wine", "e1000")
+    with Watcher(Console(file=out, force_terminal=False, width=40)) as watcher:
+        watcher.say("building [the] image")
+        watcher.observe(cell, Phase("boot"))
+        watcher.observe(cell, Phase("boot", 3.25))
+        watcher.observe(cell, Collected(2))
+        watcher.observe(cell, BAD)
+        watcher.observe(cell, RESULTS.cells[2])
+    lines = out.getvalue().splitlines()
+    told = [line.split(" s ", 1)[1] for line in lines]
+    assert told[0] == "building [the] image"
+    assert told[1] == "wine x e1000: boot done in 3.2 s"
+    assert told[2] == "wine x e1000: failed t/test_sizes.py::test_a[1]: port <swapped> [bold]"
+    assert "never came up" in told[3]
+    assert "\x1b" not in out.getvalue()
