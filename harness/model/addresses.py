@@ -1,4 +1,4 @@
-"""Link-layer and network addresses: MACs as bytes and text, group MACs, IPv4-mapped addresses, how an address is cast."""
+"""Link-layer and network addresses: MACs as bytes and text, group MACs, IPv4-mapped addresses, casts and scopes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What control information says about one send: source, interface, TOS and segmentation (WinSock WSASendMsg, ECN, UDP options)."""
+"""What control information says about one send: source, interface, TOS, segmentation.
+
+Sources: WinSock WSASendMsg (packet information), ECN, UDP socket options.
+"""
 
 from __future__ import annotations
 

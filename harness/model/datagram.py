@@ -71,10 +71,10 @@ _PATTERN = bytes(range(256)) * 257
 
 @dataclass(frozen=True, slots=True)
 class ExpectedBurst:
-    """``count`` datagrams of ``size`` bytes as one object; ``template`` has all they share (its payload is datagram 0's).
+    """``count`` datagrams of ``size`` bytes as one object; ``template`` has all they share (and datagram 0's payload).
 
-    Payload i: sequence number ``first + i`` as u64 little-endian, then (j + sequence) & 0xFF for j from 8 on; a size below 8
-    cuts the sequence number.
+    Payload i: sequence number ``first + i`` as u64 little-endian, then (j + sequence) & 0xFF for j from 8 on; a size
+    below 8 cuts the sequence number.
     """
 
     template: ExpectedDatagram
@@ -88,7 +88,7 @@ class ExpectedBurst:
         return burst_payload(sequence, self.size)
 
     def sequence_of(self, payload: bytes) -> int | None:
-        """Sequence number that a payload claims, if it is one of this burst's and of its size; the bytes may still differ."""
+        """Sequence number that a payload of the right size claims, if it is one of this burst's."""
         if len(payload) != self.size:
             return None
         if self.size < 8:

@@ -1,8 +1,8 @@
 """Second layer: where a send goes, from its address, the two fixed addresses, the bind state and the socket's family.
 
 Rules (WDK WskSendTo, SIO_WSK_SET_REMOTE_ADDRESS, SIO_WSK_SET_SENDTO_ADDRESS): an address given with the send wins, for
-that send only; NULL goes to the fixed address; the socket must be bound; the address is of the socket's family. Which of
-two fixed addresses wins is not documented, so both are allowed and the outcome is observed.
+that send only; NULL goes to the fixed address; the socket must be bound; the address is of the socket's family. Which
+of two fixed addresses wins is not documented, so both are allowed and the outcome is observed.
 """
 
 from __future__ import annotations

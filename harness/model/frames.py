@@ -59,7 +59,7 @@ class Packet:
 
 
 def layout(family: Family, payload_length: int, mtu: int) -> tuple[int, ...]:
-    """Bytes of "UDP header and payload" that each frame carries: one number unfragmented, else every one full but the last."""
+    """Bytes of UDP header and payload in each frame: one number when it fits the MTU, else all full but the last."""
     total = UDP_HEADER + payload_length
     header = IPV4_HEADER if family is Family.INET else IPV6_HEADER
     if total <= mtu - header:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from ipaddress import IPv6Address
 
-from harness.errors import UsageError
 from harness.model import control as controls
 from harness.model import socket as sockets
 from harness.model.addresses import unmapped
@@ -106,7 +105,7 @@ class Predictor:
         return Prediction(step.number, step.case, calls, rule, rules=(*rules, rule.cite))
 
     def _status(self, situations: Sequence[Situation]) -> StatusRule:
-        """The rule of several situations at once: a certain failure outweighs an open question, which outweighs success."""
+        """The rule of several situations: a certain failure outweighs an open question, which outweighs success."""
         rules = [self.site.profile.status(item) for item in situations if item is not Situation.ACCEPTED]
         if len(rules) < 2:
             return rules[0] if rules else self.site.profile.status(Situation.ACCEPTED)

@@ -1,8 +1,8 @@
 """What differs between network stacks, as data: defaults on the wire, and the status of each situation with its mark.
 
 A field of ``asserted`` is held against the wire; any other default is only observed and recorded, because nobody has
-seen it run or the documents leave it open. A test that sets the value itself (IP_TTL, ...) makes it asserted. The same goes
-for statuses: only a documented one is asserted to the letter; of the others only whether the call succeeds.
+seen it run or the documents leave it open. A test that sets the value itself (IP_TTL, ...) makes it asserted. The same
+goes for statuses: only a documented one is asserted to the letter; of the others only whether the call succeeds.
 """
 
 from __future__ import annotations
@@ -150,10 +150,11 @@ class StackProfile:
         ttl: TTL and hop limit of unicast and broadcast datagrams.
         multicast_ttl: of multicast datagrams.
         dont_fragment: DF on datagrams that fit the MTU when no option speaks of it.
-        asserted: names of fields whose defaults are held against the wire: "ip.ttl", "ip.multicast_ttl", "ip.dont_fragment",
-            "ip.tos", "ip.fragments", "eth.trailer", "udp.ephemeral_port".
+        asserted: names of fields whose defaults are held against the wire: "ip.ttl", "ip.multicast_ttl",
+            "ip.dont_fragment", "ip.tos", "ip.fragments", "eth.trailer".
         ephemeral_ports: where a bind to port 0 ends up.
         max_segments: most datagrams that one UDP_SEND_MSG_SIZE send may become, ``None`` without a known limit.
+        v6only: whether IPV6_V6ONLY is on until it is turned off.
         multicast_if_source: whether an address given to IP_MULTICAST_IF becomes the source of an unbound socket.
     """
 

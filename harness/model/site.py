@@ -1,4 +1,4 @@
-"""The addresses and link of one lab as the model needs them: guest, neighbours, MTU, what NIC and stack are known to do."""
+"""The addresses and link of one lab as the model needs them: guest, neighbours, MTU, habits of NIC and stack."""
 
 from __future__ import annotations
 
@@ -134,6 +134,6 @@ class Site:
         wide = [item.ip for item in self.interfaces6 if not item.ip.is_link_local]
         if multicast_scope(destination) > 2:
             return tuple(wide[:1])
-        narrow: list[IPv6Address] = [item.ip for item in self.interfaces6 if item.ip.is_link_local]
+        narrow: list[IPv6Address] = [IPv6Address(item.ip) for item in self.interfaces6 if item.ip.is_link_local]
         derived = link_local(self.guest_mac)
         return tuple(narrow + ([] if derived in narrow else [derived]) + wide[:1])

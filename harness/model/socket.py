@@ -130,7 +130,7 @@ _LIMITS = {  # greatest value with a documented meaning
 
 
 def understood(socket: Socket, level: int, name: int, value: bytes) -> bool:
-    """Whether the documents say what setting this option now does on this socket (IP_TOS as an option: "do not use")."""
+    """Whether the documents say what setting this option now does here (IP_TOS as an option: "do not use")."""
     key = (level, name)
     if key not in _APPLY or len(value) != 4 or key == (opt.IPPROTO_IP, opt.IP_TOS):
         return False

@@ -1,4 +1,4 @@
-"""Third layer: the datagrams on the wire, from payload, destination, options, control information, MTU and stack profile.
+"""Third layer: the datagrams on the wire, from payload, destination, options, control information, MTU and profile.
 
 Broadcasts and multicasts of the guest are one frame each on the wire; multicast loop adds none (RFC 1112 section 6.1).
 """
@@ -114,7 +114,7 @@ def _piece(first: ExpectedDatagram, site: Site, data: bytes, index: int) -> Expe
     if len(sizes) > 1 and first.destination.family is Family.INET6:
         header += FRAGMENT_HEADER
     trailer = sum(max(0, ETHERNET_MINIMUM - header - size) for size in sizes) if site.pads else 0
-    df = first.dont_fragment and len(sizes) == 1
+    df = first.dont_fragment and len(sizes) == 1 and first.destination.family is Family.INET
     return replace(first, index=index, payload=data, layout=sizes, trailer=trailer, dont_fragment=df)
 
 

@@ -157,7 +157,7 @@ def send_message_size(size: int) -> SocketOption:
 
 
 def pktinfo(address: IPv4Address | IPv6Address, index: int = 0) -> ControlMessage:
-    """IP_PKTINFO or IPV6_PKTINFO: source address (unspecified leaves it open) and interface index (0 leaves it open)."""
+    """IP_PKTINFO or IPV6_PKTINFO: source address (unspecified: left open) and interface index (0: left open)."""
     if isinstance(address, IPv4Address):
         return ControlMessage(IPPROTO_IP, IP_PKTINFO, address.packed + dword(index))
     return ControlMessage(IPPROTO_IPV6, IPV6_PKTINFO, address.packed + dword(index))

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -27,7 +27,7 @@ SCHEMA = 1
 _OPERATIONS: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Operation)}
 
 
-class _Bad(ValueError):
+class _BadLineError(ValueError):
     """Something in a line cannot be read; the text says what."""
 
 
@@ -99,8 +99,8 @@ def parse(text: Iterable[str]) -> Plan:
             else:
                 steps.append(_step(value))
                 if len(steps) > 1 and steps[-1].number <= steps[-2].number:
-                    raise _Bad(f"step {steps[-1].number} follows step {steps[-2].number}")
-        except (_Bad, RecursionError) as error:
+                    raise _BadLineError(f"step {steps[-1].number} follows step {steps[-2].number}")
+        except (_BadLineError, RecursionError) as error:
             raise UsageError(f"operations plan, line {number}: {error}") from None
     if header is None:
         raise UsageError("operations plan: it is empty", mend='its first line must be the header {"schema": 1, ...}')
@@ -115,7 +115,7 @@ def parse_step(line: str) -> Step:
     """
     try:
         return _step(_load(line))
-    except _Bad as error:
+    except _BadLineError as error:
         raise UsageError(f"operations plan: {error}") from None
 
 
@@ -127,38 +127,38 @@ def _load(line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except ValueError as error:
-        raise _Bad(f"not JSON ({error})") from None
+        raise _BadLineError(f"not JSON ({error})") from None
     if not isinstance(value, dict):
-        raise _Bad(f"a JSON object is wanted, not {type(value).__name__}")
+        raise _BadLineError(f"a JSON object is wanted, not {type(value).__name__}")
     return value
 
 
 def _header(value: dict[str, Any]) -> Header:
     if "schema" not in value:
-        raise _Bad('the header is missing (an object with "schema")')
+        raise _BadLineError('the header is missing (an object with "schema")')
     if value["schema"] != SCHEMA:
-        raise _Bad(f"schema {value['schema']!r} is not known, this version reads {SCHEMA}")
+        raise _BadLineError(f"schema {value['schema']!r} is not known, this version reads {SCHEMA}")
     site = value.get("site", {})
     if not isinstance(site, dict):
-        raise _Bad('"site" must be an object')
+        raise _BadLineError('"site" must be an object')
     texts = {key: value.get(key, "") for key in ("run", "profile", "cell")}
     for key, text in texts.items():
         if not isinstance(text, str):
-            raise _Bad(f'"{key}" must be a string')
+            raise _BadLineError(f'"{key}" must be a string')
     return Header(site=site, **texts)
 
 
 def _step(value: dict[str, Any]) -> Step:
     for key in ("step", "case", "operation"):
         if key not in value:
-            raise _Bad(f'"{key}" is missing')
+            raise _BadLineError(f'"{key}" is missing')
     operation = value["operation"]
     if not isinstance(operation, dict) or not isinstance(operation.get("op"), str):
-        raise _Bad('"operation" must be an object with "op"')
+        raise _BadLineError('"operation" must be an object with "op"')
     name = operation["op"]
     if name not in _OPERATIONS:
         near = difflib.get_close_matches(name, _OPERATIONS, 1)
-        raise _Bad(f'operation "{name}" is not known' + (f', did you mean "{near[0]}"?' if near else ""))
+        raise _BadLineError(f'operation "{name}" is not known' + (f', did you mean "{near[0]}"?' if near else ""))
     rest = {key: item for key, item in operation.items() if key != "op"}
     return Step(
         number=_decode(int, value["step"], "step"),
@@ -168,7 +168,7 @@ def _step(value: dict[str, Any]) -> Step:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fields(kind: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
     """(name, type, default or MISSING) of each field of a dataclass."""
     hints = typing.get_type_hints(kind, vars(operations))
@@ -208,22 +208,22 @@ def _encode(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 def _decode_fields(kind: type[Any], value: Any, where: str) -> Any:  # noqa: ANN401
     if not isinstance(value, dict):
-        raise _Bad(f"{where} must be an object")
+        raise _BadLineError(f"{where} must be an object")
     known = _fields(kind)
     for key in value:
         if all(key != name for name, _, _ in known):
             near = difflib.get_close_matches(key, [name for name, _, _ in known], 1)
-            raise _Bad(f'{where} has no field "{key}"' + (f', did you mean "{near[0]}"?' if near else ""))
+            raise _BadLineError(f'{where} has no field "{key}"' + (f', did you mean "{near[0]}"?' if near else ""))
     made: dict[str, Any] = {}
     for name, hint, default in known:
         if name in value:
             made[name] = _decode(hint, value[name], f"{where}.{name}")
         elif default is dataclasses.MISSING:
-            raise _Bad(f'{where} lacks "{name}"')
+            raise _BadLineError(f'{where} lacks "{name}"')
     try:
         return kind(**made)
     except ValueError as error:
-        raise _Bad(f"{where}: {error}") from None
+        raise _BadLineError(f"{where}: {error}") from None
 
 
 def _decode(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
@@ -232,12 +232,12 @@ def _decode(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
         return _decode_union(typing.get_args(hint), value, where)
     if origin is tuple:
         if not isinstance(value, list):
-            raise _Bad(f"{where} must be a list")
+            raise _BadLineError(f"{where} must be a list")
         inner = typing.get_args(hint)[0]
         return tuple(_decode(inner, item, f"{where}[{index}]") for index, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
-            raise _Bad(f"{where} must be an object")
+            raise _BadLineError(f"{where} must be an object")
         key_hint, item_hint = typing.get_args(hint)
         return {_key(key_hint, k, where): _decode(item_hint, v, f"{where}[{k}]") for k, v in value.items()}
     if dataclasses.is_dataclass(hint):
@@ -252,7 +252,7 @@ def _decode_union(options: tuple[Any, ...], value: Any, where: str) -> Any:  # n
                 return ip_address(value)
         except ValueError:
             pass
-        raise _Bad(f"{where} must be an IP address, not {value!r}")
+        raise _BadLineError(f"{where} must be an IP address, not {value!r}")
     if value is None and type(None) in options:
         return None
     return _decode(next(option for option in options if option is not type(None)), value, where)
@@ -265,18 +265,18 @@ def _decode_scalar(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
                 return bytes.fromhex(value)
         except ValueError:
             pass
-        raise _Bad(f"{where} must be hexadecimal")
+        raise _BadLineError(f"{where} must be hexadecimal")
     if hint is bool or hint is str:
         if not isinstance(value, hint):
-            raise _Bad(f"{where} must be {'true or false' if hint is bool else 'a string'}, not {value!r}")
+            raise _BadLineError(f"{where} must be {'true or false' if hint is bool else 'a string'}, not {value!r}")
         return value
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _Bad(f"{where} must be a whole number, not {value!r}")
+        raise _BadLineError(f"{where} must be a whole number, not {value!r}")
     if isinstance(hint, type) and issubclass(hint, IntEnum):
         try:
             return hint(value)
         except ValueError:
-            raise _Bad(f"{where}: {value} is none of {[item.value for item in hint]}") from None
+            raise _BadLineError(f"{where}: {value} is none of {[item.value for item in hint]}") from None
     return value
 
 
@@ -286,4 +286,4 @@ def _key(hint: Any, value: str, where: str) -> Any:  # noqa: ANN401
     try:
         return int(value)
     except ValueError:
-        raise _Bad(f"{where}: {value!r} is not a whole number") from None
+        raise _BadLineError(f"{where}: {value!r} is not a whole number") from None

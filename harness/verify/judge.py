@@ -1,0 +1,141 @@
+"""The verdict of a case: integrity first, then completions, datagrams, tshark's agreement and the driver's accounts.
+
+A capture that cannot be trusted makes a case inconclusive, whatever else was found: never passed, never failed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from harness.capture.frames import CapturedFrame, Integrity
+from harness.model.addresses import mac_text
+from harness.model.datagram import Prediction
+from harness.model.site import Site
+from harness.verify import background
+from harness.verify.agree import agree
+from harness.verify.completions import judge_accounts, judge_completions
+from harness.verify.dissect import dissect
+from harness.verify.match import Matched, Matcher
+from harness.verify.seen import Other
+from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Observation, Status, Verdict
+from harness.wsk.operations import Accounts, Step
+
+
+def judge(
+    predictions: Iterable[Prediction],
+    steps: Sequence[Step],
+    frames: Sequence[CapturedFrame],
+    integrity: Integrity,
+    site: Site,
+    accounts: Accounts | None = None,
+    *,
+    tshark: bool = True,
+) -> CaseVerdict:
+    """The verdict of one case.
+
+    Args:
+        predictions: the model's, at least those of ``steps``; others are left aside.
+        steps: the case's steps with their outcomes.
+        frames: all frames captured between the case's markers, in capture order.
+        integrity: whether the capture can be trusted there.
+        site: the lab.
+        accounts: the driver's books after the case; ``None`` for a driver that keeps none.
+        tshark: frames must carry tshark's dissection; false only where no tshark is in the game.
+    """
+    numbers = {step.number for step in steps}
+    relevant = [prediction for prediction in predictions if prediction.step in numbers]
+    doubts = doubts_of(integrity)
+    tally: Counter[str] = Counter()
+    guests: list[CapturedFrame] = []
+    peers = site.peer_macs - {site.guest_mac}
+    for frame in frames:
+        if frame.data[6:12] in peers:
+            tally["host"] += 1
+        elif frame.data[12:14] == b"\x88\xb5":
+            tally["marker"] += 1
+        else:
+            guests.append(frame)
+    read = dissect(guests)
+    if read.cut:
+        doubts.append(f"frame {read.cut[0]} was cut by the snap length")
+    matched = Matcher(relevant, site.partial_checksum).run(read.datagrams, read.others)
+    unexpected, count = _unexpected(matched, tally, site)
+    findings = [*matched.findings, *unexpected]
+    if tshark:
+        agreement = agree(read.datagrams, {frame.number: frame for frame in guests})
+        doubts.extend(agreement.doubts)
+        findings.extend(agreement.findings)
+    completed = judge_completions(relevant, steps, site.profile)
+    findings = [*completed.findings, *findings]
+    if accounts is not None:
+        findings.extend(judge_accounts(accounts).findings)
+    counts = DatagramCounts(
+        expected=matched.expected,
+        matched=matched.matched,
+        missing=matched.missing,
+        duplicated=matched.duplicated,
+        reordered=matched.reordered,
+        altered=matched.altered,
+        unexpected=len(unexpected),
+        offload=matched.offload,
+        background=count,
+    )
+    status, reason = _status(doubts, findings)
+    observed: tuple[Observation, ...] = (*completed.observed, *matched.observed.values())
+    matches = tuple((expected.operation, expected.index, seen.frame) for expected, seen in matched.pairs)
+    return CaseVerdict(status, reason, counts, tuple(findings), observed, tuple(sorted(tally.items())), matches)
+
+
+def doubts_of(integrity: Integrity) -> list[str]:
+    """Why a capture cannot be trusted, one line each; empty when it can."""
+    doubts: list[str] = []
+    if not integrity.started:
+        doubts.append("the case's start marker is not in the capture")
+    if not integrity.ended:
+        doubts.append("the case's end marker is not in the capture")
+    if integrity.dropped is None:
+        doubts.append("nobody could say how many frames the capture lost")
+    elif integrity.dropped:
+        doubts.append(f"the capture lost {integrity.dropped} frames")
+    return doubts + list(integrity.problems)
+
+
+def _unexpected(matched: Matched, tally: Counter[str], site: Site) -> tuple[list[Finding], int]:
+    """Findings for what nobody predicted, and how many frames are named background."""
+    findings: list[Finding] = []
+    before = tally.total()
+    for seen in matched.left:
+        name = background.name_datagram(seen)
+        if name is not None and not seen.problems:
+            tally[name] += len(seen.frames)
+            continue
+        who = "" if seen.source_mac == site.guest_mac else f"from the unknown MAC {mac_text(seen.source_mac)}"
+        trouble = "; ".join(f"{item.field}: {item.seen}" for item in seen.problems[:3])
+        text = "; ".join(part for part in (who, trouble) if part)
+        findings.append(Finding(Verdict.UNEXPECTED, seen.frame, None, "datagram", "nothing", str(seen), text))
+    for other in matched.left_others:
+        name = background.name_other(other)
+        if name is not None:
+            tally[name] += 1
+        else:
+            findings.append(_unknown_frame(other))
+    return findings, tally.total() - before
+
+
+def _unknown_frame(other: Other) -> Finding:
+    detail = "; ".join(f"{item.field} {item.seen}, not {item.expected}" for item in other.problems)
+    what = f"{other.protocol}, {len(other.data)} bytes"
+    return Finding(Verdict.UNEXPECTED, other.frame, None, "frame", "nothing", what, detail)
+
+
+def _status(doubts: Sequence[str], findings: Sequence[Finding]) -> tuple[Status, str]:
+    if doubts:
+        more = f" (and {len(doubts) - 1} more)" if len(doubts) > 1 else ""
+        return Status.INCONCLUSIVE, doubts[0] + more
+    failing = [item for item in findings if item.verdict is not Verdict.OFFLOAD]
+    chosen = failing or findings
+    if not chosen:
+        return Status.PASSED, ""
+    more = f" (and {len(chosen) - 1} more)" if len(chosen) > 1 else ""
+    return (Status.FAILED if failing else Status.INCONCLUSIVE), chosen[0].line() + more

@@ -1,0 +1,252 @@
+"""Pairs expected datagrams with seen ones: each is matched, missing, duplicated, altered or unexpected, never two of them.
+
+First what is equal in every asserted field, in capture order; then copies of what matched; then each datagram left over
+goes to the expected one whose identity is nearest, as altered. What remains is missing on the one side, unexpected (or
+left for ``background`` to name) on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from harness.model.datagram import ExpectedDatagram, Prediction, SocketId
+from harness.verify.bursts import BurstTracker
+from harness.verify.compare import Difference, Form, Slot, differences, equal, observations
+from harness.verify.nearest import damaged_frames, nearest_pairs
+from harness.verify.reassemble import REPEATED
+from harness.verify.seen import ChecksumState, Other, SeenDatagram
+from harness.verify.verdict import Finding, Observation, Verdict
+
+
+@dataclass(slots=True)
+class Matched:
+    """What matching gives.
+
+    Args:
+        pairs: expected and seen datagrams that agree, in capture order.
+        left: seen datagrams that belong to no prediction.
+        left_others: frames without UDP that were not recognised as damaged datagrams.
+    """
+
+    expected: int = 0
+    missing: int = 0
+    duplicated: int = 0
+    altered: int = 0
+    offload: int = 0
+    reordered: int = 0
+    matched: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    observed: dict[tuple[str, str, str], Observation] = field(default_factory=dict)
+    pairs: list[tuple[ExpectedDatagram, SeenDatagram]] = field(default_factory=list)
+    left: list[SeenDatagram] = field(default_factory=list)
+    left_others: list[Other] = field(default_factory=list)
+
+
+class Matcher:
+    """Matches one case.
+
+    Args:
+        predictions: the case's predictions.
+        partial_checksum: the NIC leaves checksums of unfragmented datagrams partial; anywhere else that is a finding.
+    """
+
+    def __init__(self, predictions: Iterable[Prediction], partial_checksum: bool) -> None:
+        self._partial = partial_checksum
+        self._slots: list[Slot] = []
+        self._bursts: list[BurstTracker] = []
+        for prediction in predictions:
+            self._slots.extend(Slot(item) for item in prediction.datagrams)
+            if prediction.burst is not None:
+                self._bursts.append(BurstTracker(prediction.burst))
+        self._index: dict[tuple[bytes, int, bytes], list[Slot]] = {}
+        for slot in self._slots:
+            for form in slot.forms:
+                key = (form.destination, form.expected.destination.port, form.expected.payload)
+                self._index.setdefault(key, []).append(slot)
+        self._ports: dict[SocketId, int] = {}
+        self.result = Matched()
+
+    def run(self, seen: Sequence[SeenDatagram], others: Sequence[Other]) -> Matched:
+        """Match what was seen, in capture order."""
+        result = self.result
+        rest = [item for item in seen if not self._exact(item)]
+        rest = [item for item in rest if not self._copy(item)]
+        rest, left_others = self._altered(rest, others)
+        result.left, result.left_others = rest, left_others
+        pending = [slot for slot in self._slots if slot.seen is None]
+        for slot in pending:
+            if not slot.expected.optional:
+                result.missing += 1
+                result.findings.append(_missing(slot.expected))
+        for burst in self._bursts:
+            result.missing += burst.report_missing(result.findings)
+            result.matched += burst.matched
+            result.altered += burst.altered
+            result.duplicated += burst.duplicated
+            result.reordered += burst.reordered
+            result.expected += burst.burst.count
+        result.expected += sum(1 for slot in self._slots if slot.seen is not None or not slot.expected.optional)
+        result.pairs.sort(key=lambda pair: pair[1].frame)
+        self._order()
+        return result
+
+    def _port(self, expected: ExpectedDatagram) -> int:
+        return expected.source.port or self._ports.get(expected.socket, 0)
+
+    def _exact(self, seen: SeenDatagram) -> bool:
+        if not seen.complete or (seen.problems and any(item.field != REPEATED for item in seen.problems)):
+            return False
+        for slot in self._index.get((seen.destination, seen.destination_port, seen.payload), ()):
+            if slot.seen is not None:
+                continue
+            for form in slot.forms:
+                if equal(form, seen, self._port(form.expected), form.expected.payload):
+                    slot.seen = seen
+                    self._take(form, seen)
+                    self.result.matched += 1
+                    self.result.pairs.append((slot.expected, seen))
+                    return True
+        for burst in self._bursts:
+            if burst.take(seen, self._port(burst.burst.template), self.result.findings):
+                self._take(burst.form, seen)
+                return True
+        return False
+
+    def _take(self, form: Form, seen: SeenDatagram) -> None:
+        """Book what a matched datagram teaches: its port, a partial checksum, repeated fragments, observed fields."""
+        expected, result = form.expected, self.result
+        self._ports.setdefault(expected.socket, seen.source_port)
+        if seen.checksum_state is ChecksumState.PARTIAL:
+            result.offload += 1
+            if not self._partial or len(seen.layout) > 1:
+                text = f"0x{seen.checksum:04x}, the sum of the pseudo-header alone"
+                result.findings.append(
+                    Finding(
+                        Verdict.OFFLOAD, seen.frame, expected.operation, "udp.checksum", "a whole checksum", text,
+                        "left to hardware that is not there: turn checksum offload off, or tell the lab that this NIC does so",
+                    )
+                )  # fmt: skip
+        for item in seen.problems:
+            result.duplicated += 1
+            finding = Finding(
+                Verdict.DUPLICATED, seen.frame, expected.operation, item.field, item.expected, item.seen, item.detail
+            )
+            result.findings.append(finding)
+        for observation in observations(form, seen):
+            result.observed.setdefault((observation.field, observation.expected, observation.seen), observation)
+        if not seen.in_order:
+            result.observed.setdefault(
+                ("ip.fragment_order", "", ""),
+                Observation(
+                    expected.operation,
+                    "ip.fragment_order",
+                    "ascending",
+                    "not ascending",
+                    expected.free["ip.fragment_order"],
+                ),
+            )
+
+    def _copy(self, seen: SeenDatagram) -> bool:
+        """Whether it equals a datagram that has been matched already."""
+        if not seen.complete or seen.problems:
+            return False
+        for slot in self._index.get((seen.destination, seen.destination_port, seen.payload), ()):
+            first = slot.seen
+            if first is None or not any(equal(f, seen, self._port(f.expected), f.expected.payload) for f in slot.forms):
+                continue
+            same_id = seen.identification == first.identification and seen.identification != 0
+            detail = "the same IP identification: copied on the way" if same_id else "sent again by the guest"
+            self._duplicate(slot.expected, seen, first.frame, detail if len(seen.source) == 4 else "")
+            return True
+        return False
+
+    def _duplicate(self, expected: ExpectedDatagram, seen: SeenDatagram, first: int, detail: str) -> None:
+        self.result.duplicated += 1
+        self.result.findings.append(
+            Finding(
+                Verdict.DUPLICATED,
+                seen.frame,
+                expected.operation,
+                "datagram",
+                "once",
+                f"again after frame {first}",
+                detail,
+            )
+        )
+
+    def _altered(self, rest: list[SeenDatagram], others: Sequence[Other]) -> tuple[list[SeenDatagram], list[Other]]:
+        """Give leftovers to the expected datagrams that they were meant to be."""
+        pending = [slot for slot in self._slots if slot.seen is None]
+        owner: dict[int, BurstTracker] = {}
+        if rest or others:
+            for burst in self._bursts:
+                for sequence in burst.some_missing():
+                    slot = Slot(burst.burst.template, burst.burst.payload(sequence))
+                    owner[id(slot)] = burst
+                    burst.slots[id(slot)] = sequence
+                    pending.append(slot)
+        if not pending:
+            return rest, list(others)
+        taken: set[int] = set()
+        for slot, seen in nearest_pairs(pending, rest, self._port):
+            form = min(
+                slot.forms, key=lambda item: len(differences(item, seen, self._port(item.expected), slot.payload))
+            )
+            self._report(slot, owner, seen.frame, differences(form, seen, self._port(form.expected), slot.payload))
+            slot.seen = seen
+            taken.add(id(seen))
+        left_others = list(others)
+        for slot, other, found in damaged_frames([item for item in pending if item.seen is None], others, self._port):
+            self._report(slot, owner, other.frame, [found])
+            slot.seen = _NOWHERE
+            left_others.remove(other)
+        return [item for item in rest if id(item) not in taken], left_others
+
+    def _report(self, slot: Slot, owner: dict[int, BurstTracker], frame: int, found: list[Difference]) -> None:
+        burst = owner.get(id(slot))
+        if burst is not None:
+            burst.mark_altered(burst.slots[id(slot)])
+        else:
+            self.result.altered += 1
+        for item in found or [Difference("datagram", str(slot.expected), "another form of it")]:
+            verdict = Verdict.ALTERED
+            if item.field == REPEATED:
+                verdict = Verdict.DUPLICATED
+            self.result.findings.append(
+                Finding(verdict, frame, slot.expected.operation, item.field, item.expected, item.seen, item.detail)
+            )
+
+    def _order(self) -> None:
+        """Within a socket, what had completed before another send was issued must come before that one's datagram."""
+        latest: dict[SocketId, tuple[int, int, int]] = {}
+        for expected, seen in self.result.pairs:
+            operation, index, frame = latest.get(expected.socket, (-1, -1, 0))
+            if (expected.operation, expected.index) > (operation, index):
+                latest[expected.socket] = (expected.operation, expected.index, seen.frame)
+            elif expected.completed < operation:
+                self.result.reordered += 1
+                self.result.findings.append(
+                    Finding(
+                        Verdict.REORDERED, seen.frame, expected.operation, "order",
+                        f"before the datagram of step {operation}", f"after it (frame {frame})",
+                    )
+                )  # fmt: skip
+            else:
+                self.result.observed.setdefault(
+                    ("order", "", ""),
+                    Observation(
+                        expected.operation,
+                        "order",
+                        "as issued",
+                        "otherwise",
+                        "sends in flight together: not documented",
+                    ),
+                )
+
+
+_NOWHERE = SeenDatagram((0,), b"", b"", b"", b"", 0, 0, b"", 0, 0, False, 0, 0, ChecksumState.UNKNOWN, ())
+
+
+def _missing(expected: ExpectedDatagram) -> Finding:
+    return Finding(Verdict.MISSING, None, expected.operation, "datagram", str(expected), "nothing", "not on the wire")

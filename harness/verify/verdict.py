@@ -1,0 +1,121 @@
+"""The values of a verdict: findings, counts, observations and the status of a case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What is said of one datagram, frame or completion."""
+
+    MATCHED = "matched"
+    MISSING = "missing"
+    DUPLICATED = "duplicated"
+    REORDERED = "reordered"
+    ALTERED = "altered"
+    UNEXPECTED = "unexpected"
+    OFFLOAD = "offload"
+    BACKGROUND = "background"
+
+
+class Status(StrEnum):
+    """Status of a case."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as predicted.
+
+    Args:
+        verdict: what kind of thing.
+        frame: frame number in the capture, ``None`` when no frame shows it.
+        operation: number of the step it belongs to, ``None`` when it belongs to none.
+        field: what differs ("udp.destination_port", "completion.status", "accounts.irps").
+        expected, seen: the two values in words.
+        detail: anything that helps a person ("bytes swapped"; first differing byte with context).
+    """
+
+    verdict: Verdict
+    frame: int | None
+    operation: int | None
+    field: str
+    expected: str
+    seen: str
+    detail: str = ""
+
+    def line(self) -> str:
+        """The finding in one line."""
+        where = ", ".join(
+            text
+            for text in (
+                f"frame {self.frame}" if self.frame is not None else "",
+                f"step {self.operation}" if self.operation is not None else "",
+            )
+            if text
+        )
+        return (
+            f"{self.verdict}{f' ({where})' if where else ''}: {self.field} expected {self.expected}, seen {self.seen}"
+            + (f" ({self.detail})" if self.detail else "")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Something worth recording that nobody may assert: a status or field whose rule is not verified.
+
+    Args:
+        operation: number of the step, ``None`` when it belongs to none.
+        field: what was observed.
+        expected, seen: the unverified expectation and the value.
+        rule: why it is not asserted.
+    """
+
+    operation: int | None
+    field: str
+    expected: str
+    seen: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramCounts:
+    """Datagrams of a case by verdict. ``matched`` includes those whose checksum was left to the NIC as expected."""
+
+    expected: int = 0
+    matched: int = 0
+    missing: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    altered: int = 0
+    unexpected: int = 0
+    offload: int = 0
+    background: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CaseVerdict:
+    """The verdict of a case.
+
+    Args:
+        status: passed, failed or inconclusive.
+        reason: one line; empty when passed.
+        counts: datagrams by verdict.
+        findings: what is wrong, worst first in the order found.
+        observed: what was seen where nothing is asserted.
+        background: frames per named protocol that are not the driver's.
+        matches: step number, index of the datagram, frame number that completed it.
+    """
+
+    status: Status
+    reason: str = ""
+    counts: DatagramCounts = DatagramCounts()
+    findings: tuple[Finding, ...] = ()
+    observed: tuple[Observation, ...] = ()
+    background: tuple[tuple[str, int], ...] = ()
+    matches: tuple[tuple[int, int, int], ...] = ()
