@@ -60,20 +60,25 @@ class Predictor:
             operation, outcome = step.operation, step.outcome
             if isinstance(operation, op.Open):
                 openings[operation.socket] = openings.get(operation.socket, -1) + 1
-            elif isinstance(operation, op.GetLocalAddress) and outcome.endpoint is not None:
-                if _succeeded(outcome):
+            elif isinstance(operation, op.GetLocalAddress):
+                if outcome.endpoint is not None and _succeeded(outcome):
                     self._known[operation.socket, openings.get(operation.socket, 0)] = outcome.endpoint
-            elif isinstance(operation, op.SendTo):
-                self._completed[step.number] = (step.number if operation.wait else NEVER, outcome.completion)
-                if not operation.wait:
-                    waiting.setdefault(operation.socket, []).append(step.number)
-            elif isinstance(operation, op.Collect):
-                for number in operation.steps:
-                    self._completed[number] = (step.number, outcome.collected.get(number))
-            elif isinstance(operation, op.Close):
-                for number in waiting.pop(operation.socket, []):
-                    end, completion = self._completed[number]
-                    self._completed[number] = (min(end, step.number), completion)
+            else:
+                self._learn_completions(step, waiting)
+
+    def _learn_completions(self, step: op.Step, waiting: dict[int, list[int]]) -> None:
+        operation, outcome = step.operation, step.outcome
+        if isinstance(operation, op.SendTo):
+            self._completed[step.number] = (step.number if operation.wait else NEVER, outcome.completion)
+            if not operation.wait:
+                waiting.setdefault(operation.socket, []).append(step.number)
+        elif isinstance(operation, op.Collect):
+            for number in operation.steps:
+                self._completed[number] = (step.number, outcome.collected.get(number))
+        elif isinstance(operation, op.Close):
+            for number in waiting.pop(operation.socket, []):
+                end, completion = self._completed[number]
+                self._completed[number] = (min(end, step.number), completion)
 
     def _step(self, step: op.Step) -> Prediction:
         operation = step.operation
@@ -130,10 +135,6 @@ class Predictor:
             if done:
                 socket.bound = operation.local
             return prediction
-        if isinstance(operation, op.GetLocalAddress):
-            if socket.bound is None:
-                return self._plain(step, Situation.LOCAL_UNBOUND)
-            return replace(self._plain(step, Situation.ACCEPTED), endpoint=socket.bound)
         if isinstance(operation, op.SetOption):
             known = sockets.understood(socket, operation.level, operation.name, operation.value)
             if done:
@@ -141,13 +142,21 @@ class Predictor:
             return self._plain(step, Situation.ACCEPTED if known else Situation.OPTION_UNKNOWN)
         if isinstance(operation, op.SetRemoteAddress | op.SetSendToAddress):
             return self._fixed(step, socket, operation, done)
+        if isinstance(operation, op.Close):
+            del self._open[socket.id[0]]
+            return self._plain(step, Situation.ACCEPTED)
+        return self._asked(step, socket, operation)
+
+    def _asked(self, step: op.Step, socket: Socket, operation: op.Operation) -> Prediction:
+        """Operations that change nothing."""
+        if isinstance(operation, op.GetLocalAddress):
+            if socket.bound is None:
+                return self._plain(step, Situation.LOCAL_UNBOUND)
+            return replace(self._plain(step, Situation.ACCEPTED), endpoint=socket.bound)
         if isinstance(operation, op.Receive):
             if socket.bound is None:
                 return self._plain(step, Situation.UNBOUND)
             return replace(self._plain(step, Situation.RECEIVE), sender=socket.remote)
-        if isinstance(operation, op.Close):
-            del self._open[socket.id[0]]
-            return self._plain(step, Situation.ACCEPTED)
         return self._plain(step, Situation.OPTION_UNKNOWN)
 
     def _binding(self, socket: Socket, local: Endpoint) -> tuple[Situation, ...]:

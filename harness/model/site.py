@@ -105,9 +105,9 @@ class Site:
 
     def owns(self, address: Address) -> bool:
         """Whether the address is one of the guest's on the NIC under test."""
-        return any(item.ip == address for item in (*self.interfaces4, *self.interfaces6)) or (
-            address == link_local(self.guest_mac)
-        )
+        own: list[Address] = [item.ip for item in self.interfaces4]
+        own += [item.ip for item in self.interfaces6]
+        return address in own or address == link_local(self.guest_mac)
 
     def on_link(self, address: Address) -> bool:
         """Whether the guest reaches the address over the NIC under test without a router."""

@@ -48,28 +48,15 @@ def build(
 ) -> Wire:
     """The datagrams of one payload sent to ``to``, numbered from ``index`` within ``operation``."""
     family, cast = to.family, cast_of(site, to.address)
-    trouble = [*control.trouble, *_route(socket, site, to, cast, control)]
-    if cast is Cast.BROADCAST and not socket.options.broadcast:
-        trouble.append(Situation.BROADCAST_DENIED)
     if len(data) > MAX_PAYLOAD[family]:
-        return Wire((), (*trouble, Situation.OVERSIZE))
+        return Wire((), (*control.trouble, *_route(socket, site, to, cast, control), Situation.OVERSIZE))
     sources = _sources(socket, site, to, cast, control)
     if not sources:
-        return Wire((), (*trouble, Situation.ELSEWHERE))
+        return Wire((), (Situation.ELSEWHERE,))
     segment = socket.options.segment if control.segment is None else control.segment
     pieces = [data[at : at + segment] for at in range(0, len(data), segment)] if 0 < segment < len(data) else [data]
-    header = IPV4_HEADER if family is Family.INET else IPV6_HEADER
-    if segment and segment + header + UDP_HEADER > site.mtu:
-        trouble.append(Situation.SEGMENT_TOO_BIG)
-    if site.profile.max_segments is not None and len(pieces) > site.profile.max_segments:
-        trouble.append(Situation.CONTROL_UNKNOWN)
     forbidden, fragment_flag, df_free = _fragmentation(socket, site, family)
-    too_big = len(pieces[0]) + UDP_HEADER + header > site.mtu
-    if forbidden and too_big and not segment:
-        trouble.append(Situation.TOO_BIG_FOR_DF)
     ttl, ttl_free = _ttl(socket, site, family, cast)
-    if ttl == 0 and cast is Cast.MULTICAST:
-        trouble.append(Situation.ELSEWHERE)  # RFC 1112: TTL 0 stays on the host
     tos, tos_free = _tos(socket, site, family, control)
     free = ALWAYS_FREE | ttl_free | tos_free | df_free
     if len(pieces) > 1:
@@ -98,7 +85,26 @@ def build(
         completed=completed,
     )
     made = tuple(_piece(first, site, piece, index + number) for number, piece in enumerate(pieces))
+    trouble = [*control.trouble, *_route(socket, site, to, cast, control)]
+    if cast is Cast.BROADCAST and not socket.options.broadcast:
+        trouble.append(Situation.BROADCAST_DENIED)
+    if ttl == 0 and cast is Cast.MULTICAST:
+        trouble.append(Situation.ELSEWHERE)  # RFC 1112: TTL 0 stays on the host
+    trouble.extend(_size_trouble(site, family, segment, pieces, forbidden))
     return Wire(made, tuple(dict.fromkeys(trouble)))
+
+
+def _size_trouble(site: Site, family: Family, segment: int, pieces: list[bytes], forbidden: bool) -> list[Situation]:
+    """What stands against sizes: segments beyond the MTU or too many of them, fragments where none are allowed."""
+    room = site.mtu - UDP_HEADER - (IPV4_HEADER if family is Family.INET else IPV6_HEADER)
+    out: list[Situation] = []
+    if segment > room:
+        out.append(Situation.SEGMENT_TOO_BIG)
+    if site.profile.max_segments is not None and len(pieces) > site.profile.max_segments:
+        out.append(Situation.CONTROL_UNKNOWN)
+    if forbidden and not segment and len(pieces[0]) > room:
+        out.append(Situation.TOO_BIG_FOR_DF)
+    return out
 
 
 def cast_of(site: Site, address: Address) -> Cast:

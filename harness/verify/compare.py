@@ -11,6 +11,7 @@ from harness.verify.seen import ChecksumState, SeenDatagram, address_text
 from harness.verify.verdict import Observation
 
 _CONTEXT = 4
+_WATCHED = ("ip.ttl", "ip.tos", "ip.dont_fragment", "ip.fragments", "eth.trailer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,14 @@ class Difference:
 class Form:
     """One form of an expected datagram, its addresses packed once for comparing."""
 
-    __slots__ = ("destination", "expected", "source", "sources")
+    __slots__ = ("destination", "expected", "source", "sources", "watched")
 
     def __init__(self, expected: ExpectedDatagram) -> None:
         self.expected = expected
         self.destination = expected.destination.address.packed
         self.source = expected.source.address.packed
         self.sources = (self.source, *(item.packed for item in expected.sources))
+        self.watched = tuple(name for name in _WATCHED if name in expected.free)
 
 
 class Slot:
@@ -85,7 +87,18 @@ def _checksum_fits(expected: ExpectedDatagram, seen: SeenDatagram) -> bool:
 
 def differences(form: Form, seen: SeenDatagram, port: int, payload: bytes) -> list[Difference]:
     """Every asserted field that differs, the likeliest cause first (checksums last, as they follow from the others)."""
-    expected, free = form.expected, form.expected.free
+    out = _identity(form, seen, port, payload)
+    out.extend(_header(form.expected, seen))
+    out.extend(Difference(item.field, item.expected, item.seen, item.detail) for item in seen.problems)
+    out.extend(_trailer(form.expected, seen))
+    if not _checksum_fits(form.expected, seen) and seen.checksum_state is not ChecksumState.UNKNOWN:
+        out.append(_checksum(form.expected, seen))
+    return out
+
+
+def _identity(form: Form, seen: SeenDatagram, port: int, payload: bytes) -> list[Difference]:
+    """Differences in endpoints, payload and MACs."""
+    expected = form.expected
     out: list[Difference] = []
     if seen.destination != form.destination:
         out.append(_address("ip.destination", form.destination, seen.destination))
@@ -101,18 +114,21 @@ def differences(form: Form, seen: SeenDatagram, port: int, payload: bytes) -> li
         out.append(Difference("eth.source", mac_text(expected.source_mac), mac_text(seen.source_mac)))
     if seen.destination_mac != expected.destination_mac:
         out.append(Difference("eth.destination", mac_text(expected.destination_mac), mac_text(seen.destination_mac)))
+    return out
+
+
+def _header(expected: ExpectedDatagram, seen: SeenDatagram) -> list[Difference]:
+    """Differences in the IP header and in the fragments."""
+    free = expected.free
+    out: list[Difference] = []
     if seen.ttl != expected.ttl and "ip.ttl" not in free:
         out.append(Difference("ip.ttl", str(expected.ttl), str(seen.ttl)))
     if seen.tos != expected.tos and "ip.tos" not in free:
         out.append(Difference("ip.tos", f"0x{expected.tos:02x}", f"0x{seen.tos:02x}"))
     if seen.dont_fragment != expected.dont_fragment and "ip.dont_fragment" not in free:
         out.append(Difference("ip.dont_fragment", str(int(expected.dont_fragment)), str(int(seen.dont_fragment))))
-    out.extend(Difference(item.field, item.expected, item.seen, item.detail) for item in seen.problems)
     if seen.complete and seen.layout != expected.layout and "ip.fragments" not in free:
         out.append(Difference("ip.fragments", layout_text(expected.layout), layout_text(seen.layout)))
-    out.extend(_trailer(expected, seen))
-    if not _checksum_fits(expected, seen) and seen.checksum_state is not ChecksumState.UNKNOWN:
-        out.append(_checksum(expected, seen))
     return out
 
 
@@ -128,8 +144,8 @@ def observations(form: Form, seen: SeenDatagram) -> list[Observation]:
     }
     return [
         Observation(expected.operation, name, *values[name], free[name])
-        for name in values
-        if name in free and (name not in ("ip.fragments", "eth.trailer") or values[name][0] != values[name][1])
+        for name in form.watched
+        if name not in ("ip.fragments", "eth.trailer") or values[name][0] != values[name][1]
     ]
 
 

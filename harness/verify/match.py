@@ -1,4 +1,4 @@
-"""Pairs expected datagrams with seen ones: each is matched, missing, duplicated, altered or unexpected, never two of them.
+"""Pairs expected datagrams with seen ones: each is one of matched, missing, duplicated, altered and unexpected.
 
 First what is equal in every asserted field, in capture order; then copies of what matched; then each datagram left over
 goes to the expected one whose identity is nearest, as altered. What remains is missing on the one side, unexpected (or
@@ -121,19 +121,19 @@ class Matcher:
             result.offload += 1
             if not self._partial or len(seen.layout) > 1:
                 text = f"0x{seen.checksum:04x}, the sum of the pseudo-header alone"
+                why = "left to hardware that is not there: turn checksum offload off on this NIC"
                 result.findings.append(
                     Finding(
-                        Verdict.OFFLOAD, seen.frame, expected.operation, "udp.checksum", "a whole checksum", text,
-                        "left to hardware that is not there: turn checksum offload off, or tell the lab that this NIC does so",
+                        Verdict.OFFLOAD, seen.frame, expected.operation, "udp.checksum", "a whole checksum", text, why
                     )
-                )  # fmt: skip
+                )
         for item in seen.problems:
             result.duplicated += 1
             finding = Finding(
                 Verdict.DUPLICATED, seen.frame, expected.operation, item.field, item.expected, item.seen, item.detail
             )
             result.findings.append(finding)
-        for observation in observations(form, seen):
+        for observation in observations(form, seen) if form.watched else ():
             result.observed.setdefault((observation.field, observation.expected, observation.seen), observation)
         if not seen.in_order:
             result.observed.setdefault(

@@ -16,13 +16,14 @@ _FEW_BYTES = 8
 
 _IPV4_FIELDS = (
     (14, "ip.version_ihl"), (15, "ip.tos"), (16, "ip.length"), (18, "ip.id"), (20, "ip.flags"), (22, "ip.ttl"),
-    (23, "ip.protocol"), (24, "ip.header_checksum"), (26, "ip.source"), (30, "ip.destination"), (34, "udp.source_port"),
-    (36, "udp.destination_port"), (38, "udp.length"), (40, "udp.checksum"), (42, "udp.payload"),
+    (23, "ip.protocol"), (24, "ip.header_checksum"), (26, "ip.source"), (30, "ip.destination"),
+    (34, "udp.source_port"), (36, "udp.destination_port"), (38, "udp.length"), (40, "udp.checksum"),
+    (42, "udp.payload"),
 )  # fmt: skip
 _IPV6_FIELDS = (
-    (14, "ip.version"), (16, "ip.flow_label"), (18, "ip.length"), (20, "ip.protocol"), (21, "ip.ttl"), (22, "ip.source"),
-    (38, "ip.destination"), (54, "udp.source_port"), (56, "udp.destination_port"), (58, "udp.length"), (60, "udp.checksum"),
-    (62, "udp.payload"),
+    (14, "ip.version"), (16, "ip.flow_label"), (18, "ip.length"), (20, "ip.protocol"), (21, "ip.ttl"),
+    (22, "ip.source"), (38, "ip.destination"), (54, "udp.source_port"), (56, "udp.destination_port"),
+    (58, "udp.length"), (60, "udp.checksum"), (62, "udp.payload"),
 )  # fmt: skip
 _ETHERNET_FIELDS = ((0, "eth.destination"), (6, "eth.source"), (12, "eth.type"))
 _FREE = frozenset({"ip.id", "ip.flow_label", "ip.header_checksum", "udp.checksum"})

@@ -1,7 +1,7 @@
 """Reassembly of IP fragments (RFC 791, RFC 8200 section 4.5) with everything wrong about them named.
 
-A datagram is complete when every byte up to the last fragment's end is there. A repeated fragment, an overlap with other
-bytes, a gap, and a fragment whose size is not a multiple of 8 are problems of the datagram they belong to.
+A datagram is complete when every byte up to the last fragment's end is there. A repeated fragment, an overlap with
+other bytes, a gap, and a fragment whose size is not a multiple of 8 are problems of the datagram they belong to.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -168,9 +167,13 @@ def _step(value: dict[str, Any]) -> Step:
     )
 
 
-@cache
+_FIELDS: dict[type[Any], tuple[tuple[str, Any, Any], ...]] = {}
+
+
 def _fields(kind: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
     """(name, type, default or MISSING) of each field of a dataclass."""
+    if kind in _FIELDS:
+        return _FIELDS[kind]
     hints = typing.get_type_hints(kind, vars(operations))
     out = []
     for item in dataclasses.fields(kind):
@@ -178,7 +181,7 @@ def _fields(kind: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
         if item.default_factory is not dataclasses.MISSING:
             default = item.default_factory()
         out.append((item.name, hints[item.name], default))
-    return tuple(out)
+    return _FIELDS.setdefault(kind, tuple(out))
 
 
 def _encode_fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass of the plan
