@@ -11,14 +11,15 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness import __version__
-from harness.errors import EXIT_LAB, EXIT_USAGE, HarnessError
+from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, HarnessError
 
 if TYPE_CHECKING:
+    from harness.images.cache import Entry
     from harness.matrix.launch import Request
 
 EXIT_INTERRUPTED = 130
@@ -148,6 +149,93 @@ def setup(
 ) -> None:
     """Install what `harness run` needs, and end; every other command does so by itself."""
     print("everything is in place")
+
+
+@image.command("build")
+def image_build(
+    name: Annotated[str, typer.Argument(help="Guest whose image to build.")],
+    refresh: Annotated[bool, typer.Option("--refresh", help="Build anew, with the newest packages.")] = False,
+    no_install: NoInstall = False,
+) -> None:
+    """Build a guest's image, unless the cache has it."""
+    from harness.matrix import catalogue
+
+    print(catalogue.prepare_guest(name, lambda text: print(text, file=sys.stderr, flush=True), refresh=refresh))
+
+
+@image.command("list")
+def image_list(json: Json = False) -> None:
+    """List the images in the cache, newest first."""
+    from harness.images import cache
+
+    found = cache.entries()
+    if json:
+        _print_json({"schema": 1, "images": [_image_row(entry) for entry in found]})
+        return
+    for entry in found:
+        row = _image_row(entry)
+        print(f"{row['name']}  {row['megabytes']:.0f} MB  {row['built']}")
+    if not found:
+        print(f"no image in {cache.root()}", file=sys.stderr)
+
+
+@image.command("info")
+def image_info(name: Annotated[str, typer.Argument(help="Name or key as `image list` shows it.")]) -> None:
+    """Print what an image was made of, as JSON."""
+    from harness.errors import UsageError
+    from harness.images import cache
+
+    for entry in cache.entries():
+        if name in (entry.folder.name, entry.manifest.get("key"), entry.manifest.get("guest")):
+            _print_json({"schema": 1, **_image_row(entry), "manifest": entry.manifest})
+            return
+    raise UsageError(f"no image {name!r} in {cache.root()}", mend="`harness image list` shows what there is")
+
+
+def _image_row(entry: Entry) -> dict[str, Any]:
+    built = entry.manifest.get("built", "")
+    megabytes = round(entry.size / 1e6, 1)
+    return {"name": entry.folder.name, "folder": str(entry.folder), "megabytes": megabytes, "built": built}
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    print(json.dumps(value, indent=1))
+
+
+@driver.command("build")
+def driver_build(
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder [default: the cache].")] = None,
+    no_install: NoInstall = False,
+) -> None:
+    """Build wsksend.sys, wskctl.exe and netio.sys, and print where they are."""
+    from harness.drivers import build as drivers
+
+    made = drivers.build(output)
+    for path in (made.wsksend_sys, made.wsksend_debug, made.wskctl_exe, made.netio_sys):
+        print(path)
+
+
+@driver.command("check")
+def driver_check(
+    file: Annotated[Path, typer.Argument(help="The .sys to look at.")],
+    signed: Annotated[bool, typer.Option("--signed", help="It must be signed, too.")] = False,
+    json: Json = False,
+) -> None:
+    """Say whether 64-bit Windows would load the file, point by point."""
+    from dataclasses import asdict
+
+    from harness.drivers.check import check
+
+    points = check(file, signed=signed)
+    if json:
+        _print_json({"schema": 1, "file": str(file), "points": [asdict(point) for point in points]})
+    else:
+        for point in points:
+            code = f" (Windows error {point.win32_error})" if not point.ok and point.win32_error else ""
+            print(f"{'ok' if point.ok else 'WRONG':5} {point.name}: {point.detail}{code}")
+    raise typer.Exit(EXIT_PASSED if all(point.ok for point in points) else EXIT_FAILED)
 
 
 def run_app(arguments: list[str]) -> int:

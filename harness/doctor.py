@@ -5,7 +5,6 @@ Standard library only, so that it works on a host where nothing has been set up.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -51,14 +50,15 @@ def examine() -> tuple[Check, ...]:
 
 
 def main(arguments: list[str]) -> int:
-    """The ``doctor`` command with nothing but the standard library."""
-    parser = argparse.ArgumentParser(prog="harness doctor", description=(report.__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print JSON on standard output")
-    try:
-        options = parser.parse_args([word for word in arguments if word != "--no-install"])
-    except SystemExit as end:
-        return EXIT_USAGE if end.code else EXIT_PASSED
-    return report(as_json=options.json)
+    """The ``doctor`` command without anything but the standard library; ``arguments`` follow the command's name."""
+    if {"-h", "--help"} & set(arguments):
+        print(f"Usage: harness doctor [--json]\n\n  {(report.__doc__ or '').splitlines()[0]}")
+        return EXIT_PASSED
+    unknown = [word for word in arguments if word not in ("--json", "--no-install")]
+    if unknown:
+        print(f"harness: No such option: {unknown[0]} (`harness doctor --help` shows what there is)", file=sys.stderr)
+        return EXIT_USAGE
+    return report(as_json="--json" in arguments)
 
 
 def report(*, as_json: bool) -> int:

@@ -1,10 +1,11 @@
-"""Where the files that are not Python lie: ``drivers/``, ``images/`` and ``tests/regression/``.
+"""Where files lie: ``drivers/``, ``images/`` and ``tests/regression/``, and the cache.
 
 In a checkout they are beside the package; in an installed wheel they are inside it, under ``harness/_data``.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from harness.errors import LabError
@@ -37,3 +38,8 @@ def root() -> Path:
 def suite() -> Path:
     """The regression suite that ``harness run`` uses when no other is named."""
     return root() / "tests" / "regression"
+
+
+def cache() -> Path:
+    """Folder of everything that the harness caches (images, drivers, libvirt's knowledge of QEMU); need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsk-harness"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness import resources
 from harness.errors import UsageError
+from harness.matrix import catalogue
 from harness.matrix.cells import Cell, CellJob
 from harness.matrix.events import Event
 from harness.matrix.run import Observer, run_cells
@@ -59,12 +60,10 @@ def check(request: Request) -> None:
     Raises:
         UsageError: an unknown guest or NIC, or a path that does not exist.
     """
-    from harness import guests, nics
-
     for name in request.guests:
-        guests.get(name)
+        catalogue.check_guest(name)
     for name in request.nics:
-        nics.get(name)
+        catalogue.check_nic(name)
     if request.driver is not None and not request.driver.is_file():
         raise UsageError(f"no such driver file: {request.driver}")
     for path in request.suite:
@@ -98,12 +97,12 @@ def run_folder(output: Path | None, now: datetime) -> Path:
 
 def prepare(request: Request, watcher: Watcher) -> None:
     """Build what the cells share: the sample driver and the guests' images, unless their caches have them."""
-    from harness import drivers, guests
+    from harness.drivers import build as drivers
 
     if request.driver is None:
-        drivers.build.build()
+        drivers.build()
     for name in dict.fromkeys(request.guests):
-        guests.get(name).prepare(watcher.say)
+        catalogue.prepare_guest(name, watcher.say)
 
 
 def execute(request: Request, folder: Path, watcher: Watcher) -> Results:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from harness import resources
 from harness.errors import Failure, HarnessError, UsageError
 from harness.matrix.cells import CellJob
 from harness.matrix.events import encode
@@ -40,7 +41,8 @@ def session(job: CellJob, emit: Emit) -> CellResult:
     if job.isolated:
         from harness.lab import namespace
 
-        namespace.enter()
+        needed = (job.folder, *job.suite, resources.PACKAGE, resources.root(), Path(sys.prefix), resources.cache())
+        namespace.enter(keep=(*needed, *((job.driver,) if job.driver else ())))
     from harness.session import run_cell
 
     return run_cell(job, emit)

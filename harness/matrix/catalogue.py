@@ -1,0 +1,45 @@
+"""What a cell can be made of: the guests and NICs that are known by name, and making a guest's image ready."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+from harness.errors import UsageError
+
+Say = Callable[[str], None]
+
+
+def _wine(say: Say, *, refresh: bool = False) -> str:
+    from harness.images import wine  # late: only a run and an image build need it
+
+    return wine.build(say, refresh=refresh).key
+
+
+_IMAGES: dict[str, Callable[..., str]] = {"wine": _wine}
+
+
+def guest_names() -> tuple[str, ...]:
+    """Guests that a run can use on this host."""
+    return tuple(_IMAGES)
+
+
+def check_guest(name: str) -> None:
+    """Raise ``UsageError`` with the nearest name when there is no such guest."""
+    if name not in _IMAGES:
+        close = difflib.get_close_matches(name, _IMAGES, n=1, cutoff=0.5)
+        mend = f"did you mean {close[0]}?" if close else f"known are: {', '.join(_IMAGES)}"
+        raise UsageError(f"no guest {name!r}", mend=mend)
+
+
+def check_nic(name: str) -> None:
+    """Raise ``UsageError`` with the nearest name when there is no such NIC or option."""
+    from harness import nics
+
+    nics.get(name)
+
+
+def prepare_guest(name: str, say: Say, *, refresh: bool = False) -> str:
+    """Have the guest's image in the cache, building it when it is not there, and return its key."""
+    check_guest(name)
+    return _IMAGES[name](say, refresh=refresh)
