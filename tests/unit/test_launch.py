@@ -1,0 +1,86 @@
+"""A run from request to reports, with a script in the place of the worker."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.errors import LabError
+from harness.matrix import launch
+from harness.matrix import run as matrix
+from harness.matrix.cells import JOB_FILE, CellJob
+from harness.report.progress import Watcher
+from harness.report.results import load
+from harness.report.status import Status
+
+WORKER = """
+import json, sys
+job = json.load(open(sys.argv[1]))
+print(json.dumps({"event": "case", "id": "t.py::x", "status": "passed"}))
+print(json.dumps({"event": "cell", "guest": "wine", "nic": job["cell"]["nic"], "status": "passed"}))
+"""
+
+
+@pytest.fixture
+def watcher(monkeypatch: pytest.MonkeyPatch) -> Watcher:
+    """Prepares the fake worker as well."""
+    argv = [sys.executable, "-c", WORKER]
+    monkeypatch.setattr(matrix, "command", lambda job_file, *, isolated: [*argv, str(job_file)])
+    monkeypatch.setattr(launch, "prepare", lambda request, watcher: None)
+    monkeypatch.setattr("harness.report.facts.versions", lambda: {"qemu": "7.2"})
+    return Watcher(Console(file=io.StringIO()))
+
+
+def test_a_run_leaves_record_reports_and_a_folder_per_cell(tmp_path: Path, watcher: Watcher) -> None:
+    request = launch.Request(("wine",), ("e1000", "pcnet"), jobs=2)
+    results = launch.execute(request, tmp_path, watcher)
+    assert results.exit_code() == 0
+    assert load(tmp_path) == results
+    assert results.run.ended >= results.run.started
+    assert results.run.versions == {"qemu": "7.2"}
+    assert results.run.host["cores"]
+    assert {"results.json", "junit.xml", "index.html", "cells"} == {path.name for path in tmp_path.iterdir()}
+    assert {path.name for path in (tmp_path / "cells").iterdir()} == {"wine--e1000", "wine--pcnet"}
+    assert [cell.folder for cell in results.cells] == ["cells/wine--e1000", "cells/wine--pcnet"]
+
+
+def test_the_job_is_complete_and_absolute(tmp_path: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    request = launch.Request(("wine",), ("e1000",), suite=(Path("mine"),), driver=Path("my.sys"), memory_mib=300)
+    (tmp_path / "out").mkdir()
+    launch.execute(request, tmp_path / "out", watcher)
+    job = CellJob.from_json((tmp_path / "out/cells/wine--e1000" / JOB_FILE).read_text())
+    assert (job.suite, job.driver) == ((tmp_path / "mine",), tmp_path / "my.sys")
+    assert job.memory_mib == 300
+    assert job.isolated
+
+
+def test_a_cell_is_asked_for_once() -> None:
+    assert len(launch.Request(("wine", "wine"), ("e1000", "e1000")).cells()) == 1
+
+
+def test_stale_evidence_does_not_survive_in_the_same_folder(tmp_path: Path, watcher: Watcher) -> None:
+    request = launch.Request(("wine",), ("e1000",))
+    launch.execute(request, tmp_path, watcher)
+    stale = tmp_path / "cells" / "wine--e1000" / "capture.pcapng"
+    stale.touch()
+    launch.execute(request, tmp_path, watcher)
+    assert not stale.exists()
+
+
+def test_a_run_that_ends_early_leaves_a_record_that_is_no_pass(
+    tmp_path: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(_request: launch.Request, _watcher: Watcher) -> None:
+        raise LabError("no space")
+
+    monkeypatch.setattr(launch, "prepare", no_space)
+    with pytest.raises(LabError):
+        launch.execute(launch.Request(("wine",), ("e1000",)), tmp_path, watcher)
+    assert load(tmp_path).status is Status.INCONCLUSIVE
+    assert json.loads((tmp_path / "results.json").read_text())["run"]["ended"] == ""
