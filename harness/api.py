@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
@@ -217,13 +218,14 @@ class Wire:
 
     def peer(self, port: int, *, index: int = 0, family: Family = AF_INET) -> Endpoint:
         """A UDP endpoint on the ``index``-th host peer."""
-        peers = [address for address in self._site.neighbours if Endpoint(address, 0).family is family]
-        return Endpoint(peers[index], port)
+        peers = [
+            peer for peer in (Endpoint(address, port) for address in self._site.neighbours) if peer.family is family
+        ]
+        return peers[index]
 
     def guest_address(self, which: int = 0, family: Family = AF_INET) -> Address:
         """The guest's primary (0) or secondary (1) address on the DUT NIC."""
-        interfaces = self._site.interfaces4 if family is Family.INET else self._site.interfaces6
-        return interfaces[which].ip
+        return self._site.interfaces4[which].ip if family is Family.INET else self._site.interfaces6[which].ip
 
     def expect(self, *sent: Sent) -> None:
         """Each of these sends must reach the wire.

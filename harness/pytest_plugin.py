@@ -1,8 +1,8 @@
 """The pytest plugin: gives tests ``wsk`` and ``wire``, and judges every case when its body has ended.
 
-Inside a cell the worker runs pytest with a ``CellPlugin``; in an ordinary pytest run this module only says, should a test
-ask for ``wsk`` or ``wire``, how to run it. A case passes only by a verdict: an assertion in the test can fail it,
-its silence cannot pass it.
+Inside a cell the worker runs pytest with a ``CellPlugin``; in an ordinary pytest run this module only says, should a
+test ask for ``wsk`` or ``wire``, how to run it. A case passes only by a verdict: an assertion in the test can fail
+it, its silence cannot pass it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 
 from harness.api import Wire, Wsk
-from harness.errors import HarnessError, LabError, UsageError
-from harness.session.case import CaseEnd, Session
+from harness.errors import HarnessError, UsageError
+from harness.report.status import Status
+from harness.session.case import Session
 
 NO_LAB = "this test needs a guest: run it with `harness run --suite PATH`"
 
 
-class CaseFailed(Exception):
+class CaseFailedError(Exception):
     """The verdict of a case was failed; its text lists the findings."""
 
 
-class CaseInconclusive(Exception):
+class CaseInconclusiveError(Exception):
     """The verdict of a case was inconclusive; its text says what was wrong with the lab."""
 
 
@@ -38,19 +39,15 @@ class CellPlugin:
         self.session = session
         self.collection_errors: list[str] = []
 
-    @pytest.fixture()
+    @pytest.fixture
     def wsk(self) -> Wsk:
         """The driver under test as a WSK client."""
         return self.session.case.wsk
 
-    @pytest.fixture()
+    @pytest.fixture
     def wire(self) -> Wire:
         """The DUT network."""
         return self.session.case.wire
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell how many cases there are before the first begins."""
-        self.session.collected([item.nodeid for item in session.items])
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A test file that cannot be read is the user's error and must not look like an empty suite."""
@@ -76,10 +73,10 @@ class CellPlugin:
                 self.session.skip_case(str(caught))
             raise
         end = self.session.end_case(error)
-        if end is CaseEnd.FAILED:
-            raise CaseFailed(self.session.case.reason) from error
-        if end is CaseEnd.INCONCLUSIVE:
-            raise CaseInconclusive(self.session.case.reason) from error
+        if end is Status.FAILED:
+            raise CaseFailedError(self.session.case.reason) from error
+        if end is Status.INCONCLUSIVE:
+            raise CaseInconclusiveError(self.session.case.reason) from error
         return answer
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -98,16 +95,13 @@ class CellPlugin:
             self.session.case_error = call.excinfo.value
 
 
-@pytest.fixture()
+@pytest.fixture
 def wsk() -> Wsk:
     """Placeholder outside a cell: says how to run the test."""
     raise UsageError(NO_LAB)
 
 
-@pytest.fixture()
+@pytest.fixture
 def wire() -> Wire:
     """Placeholder outside a cell: says how to run the test."""
     raise UsageError(NO_LAB)
-
-
-__all__ = ["CellPlugin", "LabError", "wire", "wsk"]

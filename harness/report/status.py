@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 
 from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED
+from harness.verify.verdict import Status
 
-
-class Status(StrEnum):
-    """What became of a case or a cell; ``inconclusive`` says that the lab, not the driver, was at fault."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    INCONCLUSIVE = "inconclusive"
-    SKIPPED = "skipped"
-
+__all__ = ["Status", "exit_code", "worst"]
 
 _WORST_FIRST = (Status.FAILED, Status.INCONCLUSIVE, Status.PASSED, Status.SKIPPED)
 

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from harness.api import Wire, Wsk
 from harness.capture.frames import CapturedFrame, Integrity
 from harness.errors import Failure, HarnessError, LabError, UsageError
-from harness.model import Prediction, Site, predict
-from harness.report.results import CaseResult, Datagrams, Status
-from harness.verify import CaseVerdict, judge
+from harness.matrix.events import encode
+from harness.model.predict import predict
+from harness.model.site import Site
+from harness.report.results import CaseResult, Datagrams
+from harness.report.results import Finding as RecordedFinding
+from harness.report.status import Status
+from harness.session.expectations import frames_of, is_guest_ip, unmet
+from harness.verify.judge import judge
+from harness.verify.verdict import CaseVerdict
 from harness.wsk.operations import Accounts, Operation, Outcome, Step
 
 SETTLE_SECONDS = 2.0
@@ -28,7 +33,7 @@ class DriverUnderTest(Protocol):
     """What a session asks of a driver; ours and an adapter to anybody else's both give it."""
 
     def execute(self, operations: Sequence[Operation]) -> list[Outcome]:
-        """Carry the operations out in order. Raises Failure when the driver is at fault, LabError when the way to it is."""
+        """Carry them out in order. Raises Failure when the driver is at fault, LabError when the way to it is."""
 
     def accounts(self) -> Accounts | None:
         """The driver's own books, or None for a driver that keeps none."""
@@ -41,22 +46,13 @@ class Capture(Protocol):
         """Put the start marker on the bridge and see it in the file."""
 
     def end(self, case: str, enough: Callable[[Sequence[CapturedFrame]], bool], seconds: float) -> None:
-        """Wait until ``enough`` holds for the case's frames or the time is up, then close the case by its end marker."""
+        """Wait until ``enough`` holds for the case's frames or the time is up, then put the end marker."""
 
     def frames(self, case: str) -> Sequence[CapturedFrame]:
         """The frames between the case's markers, with tshark's dissection."""
 
     def integrity(self, case: str) -> Integrity:
         """Whether the case's stretch of the capture can be trusted."""
-
-
-class CaseEnd(Enum):
-    """How a case ended, for the test runner."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    INCONCLUSIVE = "inconclusive"
-    SKIPPED = "skipped"
 
 
 @dataclass
@@ -68,6 +64,7 @@ class Case:
     wire: Wire
     started: float
     steps: list[Step] = field(default_factory=list)
+    frames: tuple[int, int] | None = None
     reason: str = ""
 
 
@@ -112,10 +109,6 @@ class Session:
             raise LabError("no case is running")
         return self._case
 
-    def collected(self, cases: Sequence[str]) -> None:
-        """Tell the number of cases to come."""
-        self._emit({"event": "collected", "count": len(cases)})
-
     def execute(self, *operations: Operation) -> list[Step]:
         """Execute operations on the driver and record them as steps of the running case (``harness.api.Recorder``)."""
         case = self.case
@@ -141,75 +134,73 @@ class Session:
             raise LabError(f"not run: {self._lost}")
         self._capture.begin(name)
 
-    def end_case(self, error: BaseException | None) -> CaseEnd:
+    def end_case(self, error: BaseException | None) -> Status:
         """Close the running case and judge it; ``error`` is what the test's body raised, if anything."""
         case = self.case
         try:
-            verdict = self._verdict(case)
+            verdict = self._judge(case)
         except Failure as failure:
-            return self._finish(CaseEnd.FAILED, failure.line())
+            return self._finish(Status.FAILED, failure.line())
         except LabError as lab:
             self._lost = self._lost or lab.what
-            return self._finish(CaseEnd.INCONCLUSIVE, lab.line())
-        if verdict.status == Status.INCONCLUSIVE:
-            return self._finish(CaseEnd.INCONCLUSIVE, verdict.reason, verdict)
+            return self._finish(Status.INCONCLUSIVE, lab.line())
         if isinstance(error, LabError):
             self._lost = self._lost or error.what
-            return self._finish(CaseEnd.INCONCLUSIVE, error.line(), verdict)
+            return self._finish(Status.INCONCLUSIVE, error.line(), verdict)
+        if verdict.status == Status.INCONCLUSIVE:
+            return self._finish(Status.INCONCLUSIVE, verdict.reason, verdict)
         if isinstance(error, Failure):
-            return self._finish(CaseEnd.FAILED, error.line(), verdict)
+            return self._finish(Status.FAILED, error.line(), verdict)
         if verdict.status == Status.FAILED:
-            return self._finish(CaseEnd.FAILED, verdict.reason, verdict)
+            return self._finish(Status.FAILED, verdict.reason, verdict)
         if error is not None:
-            return self._finish(CaseEnd.FAILED, _one_line(error), verdict)
-        return self._finish(CaseEnd.PASSED, "", verdict)
+            return self._finish(Status.FAILED, _one_line(error), verdict)
+        return self._finish(Status.PASSED, "", verdict)
 
     def skip_case(self, reason: str) -> None:
         """The test skipped itself, with a reason that a person wrote."""
-        self._finish(CaseEnd.SKIPPED, reason)
+        self._finish(Status.SKIPPED, reason)
 
     def error_outside_body(self, text: str) -> None:
         """A fixture or marker failed before the body ran; what it raised decides the class."""
         error = self.case_error
         if isinstance(error, LabError):
-            self._finish(CaseEnd.INCONCLUSIVE, error.line())
+            self._finish(Status.INCONCLUSIVE, error.line())
         elif isinstance(error, UsageError):
-            self._finish(CaseEnd.FAILED, error.line())
+            self._finish(Status.FAILED, error.line())
         else:
-            self._finish(CaseEnd.FAILED, f"the test could not start: {text}")
+            self._finish(Status.FAILED, f"the test could not start: {text}")
 
-    def _verdict(self, case: Case) -> CaseVerdict:
-        accounts = None if self._lost else self._driver.accounts()
+    def _judge(self, case: Case) -> CaseVerdict:
+        """Wait for the frames that must come, close the capture's stretch and hold everything against the model."""
+        accounts = self._driver.accounts()
         predictions = predict(case.steps, self._site)
-        wanted = sum(frames_of(prediction, self._site) for prediction in predictions)
-        self._capture.end(case.name, lambda frames: self._seen(frames) >= wanted, SETTLE_SECONDS)
-        verdict = judge(
-            predictions,
-            case.steps,
-            self._capture.frames(case.name),
-            self._capture.integrity(case.name),
-            self._site,
-            accounts,
-        )
-        return with_expectations(verdict, predictions, case.wire.expectations)
+        wanted = sum(frames_of(prediction) for prediction in predictions)
 
-    def _seen(self, frames: Sequence[CapturedFrame]) -> int:
-        return sum(1 for frame in frames if is_udp_from(frame.data, self._site.guest_mac))
+        def enough(frames: Sequence[CapturedFrame]) -> bool:
+            return sum(1 for frame in frames if is_guest_ip(frame.data, self._site.guest_mac)) >= wanted
 
-    def _finish(self, end: CaseEnd, reason: str, verdict: CaseVerdict | None = None) -> CaseEnd:
+        self._capture.end(case.name, enough, SETTLE_SECONDS)
+        frames, integrity = self._capture.frames(case.name), self._capture.integrity(case.name)
+        case.frames = (frames[0].number, frames[-1].number) if frames else None
+        return unmet(judge(predictions, case.steps, frames, integrity, self._site, accounts), predictions, case.wire)
+
+    def _finish(self, status: Status, reason: str, verdict: CaseVerdict | None = None) -> Status:
         case = self.case
         case.reason = reason
-        self.results.append(
-            CaseResult(
-                id=case.name,
-                status=Status(end.value),
-                reason=reason,
-                seconds=round(time.monotonic() - case.started, 4),
-                datagrams=Datagrams(),
-            )
+        findings = verdict.findings if verdict else ()
+        result = CaseResult(
+            id=case.name,
+            status=status,
+            reason=reason,
+            seconds=round(time.monotonic() - case.started, 4),
+            datagrams=Datagrams(**asdict(verdict.counts)) if verdict else Datagrams(),
+            findings=tuple(RecordedFinding(**asdict(finding)) for finding in findings),
+            evidence={"frames": "-".join(map(str, case.frames))} if case.frames else {},
         )
-        self._emit({"event": "case", "id": case.name, "status": end.value, "reason": reason})
-        return end
+        self.results.append(result)
+        self._emit(encode(result))
+        return status
 
 
 def _one_line(error: BaseException) -> str:

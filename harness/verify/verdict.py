@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 
 
 class Status(StrEnum):
-    """Status of a case."""
+    """What became of a case, a cell or a run; ``inconclusive``: the lab, not the driver, was at fault."""
 
     PASSED = "passed"
     FAILED = "failed"
