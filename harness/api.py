@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
