@@ -1,0 +1,148 @@
+/* controls.c - control information of a send: Windows' CMSGHDRs into Linux' cmsghdrs. */
+#include "provider.h"
+
+#define WINDOWS_IP_OPTIONS 1
+#define WINDOWS_IP_TOS 3
+#define WINDOWS_PKTINFO 19 /* both families */
+#define WINDOWS_IPV6_RTHDR 32
+#define WINDOWS_IPV6_TCLASS 39
+#define WINDOWS_ECN 50 /* both families */
+#define WINDOWS_UDP_SEND_MSG_SIZE 2
+
+#define LX_IP_TOS 1
+#define LX_IP_PKTINFO 8
+#define LX_IPV6_PKTINFO 50
+#define LX_IPV6_TCLASS 67
+#define LX_UDP_SEGMENT 103
+
+struct lx_in_pktinfo {
+    int32_t ifindex;
+    uint32_t source;
+    uint32_t destination;
+};
+
+typedef struct _OUT {
+    PUCHAR Block;
+    ULONG Room;
+    ULONG Used;
+} SINK;
+
+static NTSTATUS Emit(SINK *Out, int Level, int Type, const VOID *Data, ULONG Length) {
+    struct lx_cmsghdr *Header = (struct lx_cmsghdr *)(Out->Block + Out->Used);
+    ULONG Space = (ULONG)sizeof(*Header) + ((Length + 7) & ~7u);
+
+    if (Space > Out->Room - Out->Used) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    RtlZeroMemory(Header, Space);
+    Header->length = sizeof(*Header) + Length;
+    Header->level = Level;
+    Header->type = Type;
+    RtlCopyMemory(Header + 1, Data, Length);
+    Out->Used += Space;
+    return STATUS_SUCCESS;
+}
+
+/* An INT that must fit in a byte: TOS, traffic class, ECN. */
+static NTSTATUS EmitByte(SINK *Out, int Level, int Type, const UCHAR *Data, ULONG Length, BOOLEAN Ecn) {
+    INT Value;
+
+    if (Length != sizeof(Value)) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    RtlCopyMemory(&Value, Data, sizeof(Value));
+    /* An application may mark a datagram as ECN-capable, never as having met congestion (3). */
+    if (Value < 0 || Value > (Ecn ? 2 : 255)) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    return Emit(Out, Level, Type, &Value, sizeof(Value));
+}
+
+static NTSTATUS EmitPktinfo4(SINK *Out, const UCHAR *Data, ULONG Length) {
+    struct lx_in_pktinfo Info = {0};
+    IN_PKTINFO Asked;
+
+    if (Length != sizeof(Asked)) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    RtlCopyMemory(&Asked, Data, sizeof(Asked));
+    Info.ifindex = (int32_t)Asked.ipi_ifindex;
+    Info.source = Asked.ipi_addr.S_un.S_addr;
+    return Emit(Out, LX_SOL_IP, LX_IP_PKTINFO, &Info, sizeof(Info));
+}
+
+static NTSTATUS EmitSegment(SINK *Out, const UCHAR *Data, ULONG Length) {
+    ULONG Value;
+    uint16_t Size;
+
+    if (Length != sizeof(Value)) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    RtlCopyMemory(&Value, Data, sizeof(Value));
+    if (Value > 0xFFFF) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    Size = (uint16_t)Value;
+    return Size == 0 ? STATUS_SUCCESS : Emit(Out, LX_SOL_UDP, LX_UDP_SEGMENT, &Size, sizeof(Size));
+}
+
+static NTSTATUS Translate(SINK *Out, const CMSGHDR *Header, const UCHAR *Data, ULONG Length) {
+    if (Header->cmsg_level == IPPROTO_IP) {
+        switch (Header->cmsg_type) {
+        case WINDOWS_PKTINFO:
+            return EmitPktinfo4(Out, Data, Length);
+        case WINDOWS_IP_TOS:
+            return EmitByte(Out, LX_SOL_IP, LX_IP_TOS, Data, Length, FALSE);
+        case WINDOWS_ECN:
+            return EmitByte(Out, LX_SOL_IP, LX_IP_TOS, Data, Length, TRUE);
+        case WINDOWS_IP_OPTIONS:
+            return Length == 0 ? STATUS_SUCCESS : STATUS_NOT_SUPPORTED;
+        }
+    } else if (Header->cmsg_level == IPPROTO_IPV6) {
+        switch (Header->cmsg_type) {
+        case WINDOWS_PKTINFO:
+            return Length == sizeof(IN6_PKTINFO) ? Emit(Out, LX_SOL_IPV6, LX_IPV6_PKTINFO, Data, Length)
+                                                 : STATUS_INVALID_PARAMETER;
+        case WINDOWS_IPV6_TCLASS:
+            return EmitByte(Out, LX_SOL_IPV6, LX_IPV6_TCLASS, Data, Length, FALSE);
+        case WINDOWS_ECN:
+            return EmitByte(Out, LX_SOL_IPV6, LX_IPV6_TCLASS, Data, Length, TRUE);
+        case WINDOWS_IPV6_RTHDR:
+            return Length == 0 ? STATUS_SUCCESS : STATUS_NOT_SUPPORTED;
+        }
+    } else if (Header->cmsg_level == IPPROTO_UDP && Header->cmsg_type == WINDOWS_UDP_SEND_MSG_SIZE) {
+        return EmitSegment(Out, Data, Length);
+    }
+    return STATUS_INVALID_PARAMETER;
+}
+
+/* Walks a client's block. Its length includes the padding behind the last message; one without is not well formed. */
+NTSTATUS ControlsToLinux(const VOID *Block, ULONG Length, PUCHAR Out, ULONG Room, ULONG *Used) {
+    SINK Target = {Out, Room, 0};
+    const UCHAR *At = Block;
+    ULONG Left = Length;
+
+    while (Left != 0) {
+        const CMSGHDR *Header = (const CMSGHDR *)At;
+        ULONG Data;
+        ULONG Space;
+        NTSTATUS Status;
+
+        if (Left < sizeof(*Header) || Header->cmsg_len < sizeof(*Header) || Header->cmsg_len > Left) {
+            return STATUS_INVALID_PARAMETER;
+        }
+        Data = (ULONG)(Header->cmsg_len - sizeof(*Header));
+        Space = (ULONG)sizeof(*Header) + ((Data + 7) & ~7u);
+        if (Space > Left) {
+            return STATUS_INVALID_PARAMETER;
+        }
+        Status = Translate(&Target, Header, At + sizeof(*Header), Data);
+        if (!NT_SUCCESS(Status)) {
+            return Status;
+        }
+        At += Space;
+        Left -= Space;
+    }
+    *Used = Target.Used;
+    return STATUS_SUCCESS;
+}

@@ -1,0 +1,68 @@
+/* address.c - endpoints of the ABI (host order, hostile) to SOCKADDRs (network order) and back. Any IRQL. */
+#include "wsksend.h"
+
+/*
+ * Makes the SOCKADDR that an endpoint says. Family 0 gives an address of family AF_UNSPEC, which callers take for "none".
+ * STATUS_INVALID_ADDRESS: unknown family, or bytes where the family has none.
+ */
+NTSTATUS AddressFromEndpoint(const struct wsksend_endpoint *Endpoint, PADDRESS Address) {
+    USHORT Port = (USHORT)((Endpoint->port << 8) | (Endpoint->port >> 8));
+    ULONG Used = Endpoint->family == AF_INET ? 4 : Endpoint->family == AF_INET6 ? 16 : 0;
+    ULONG Byte;
+
+    if (DEFECT_PORT_NOT_SWAPPED) {
+        Port = Endpoint->port;
+    }
+    RtlZeroMemory(Address, sizeof(*Address));
+    for (Byte = Used; Byte < sizeof(Endpoint->address); Byte++) {
+        if (Endpoint->address[Byte] != 0) {
+            return STATUS_INVALID_ADDRESS;
+        }
+    }
+    if (Endpoint->family != AF_INET6 && Endpoint->scope_id != 0) {
+        return STATUS_INVALID_ADDRESS;
+    }
+    switch (Endpoint->family) {
+    case AF_UNSPEC:
+        return Endpoint->port == 0 ? STATUS_SUCCESS : STATUS_INVALID_ADDRESS;
+    case AF_INET:
+        Address->V4.sin_family = AF_INET;
+        Address->V4.sin_port = Port;
+        RtlCopyMemory(&Address->V4.sin_addr, Endpoint->address, 4);
+        return STATUS_SUCCESS;
+    case AF_INET6:
+        Address->V6.sin6_family = AF_INET6;
+        Address->V6.sin6_port = Port;
+        RtlCopyMemory(&Address->V6.sin6_addr, Endpoint->address, 16);
+        Address->V6.sin6_scope_id = Endpoint->scope_id;
+        return STATUS_SUCCESS;
+    default:
+        return STATUS_INVALID_ADDRESS;
+    }
+}
+
+/* The endpoint of a SOCKADDR that WSK wrote; family 0 when it wrote none. */
+VOID AddressToEndpoint(const ADDRESS *Address, struct wsksend_endpoint *Endpoint) {
+    USHORT Port = 0;
+
+    RtlZeroMemory(Endpoint, sizeof(*Endpoint));
+    if (Address->Any.sa_family == AF_INET) {
+        Port = Address->V4.sin_port;
+        RtlCopyMemory(Endpoint->address, &Address->V4.sin_addr, 4);
+    } else if (Address->Any.sa_family == AF_INET6) {
+        Port = Address->V6.sin6_port;
+        RtlCopyMemory(Endpoint->address, &Address->V6.sin6_addr, 16);
+        Endpoint->scope_id = Address->V6.sin6_scope_id;
+    } else {
+        return;
+    }
+    Endpoint->family = Address->Any.sa_family;
+    Endpoint->port = (uint16_t)((Port << 8) | (Port >> 8));
+}
+
+/* sizeof the SOCKADDR that the address is, 0 for none. */
+ULONG AddressLength(const ADDRESS *Address) {
+    return Address->Any.sa_family == AF_INET    ? sizeof(SOCKADDR_IN)
+           : Address->Any.sa_family == AF_INET6 ? sizeof(SOCKADDR_IN6)
+                                                : 0;
+}

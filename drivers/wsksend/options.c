@@ -1,0 +1,196 @@
+/*
+ * options.c - bind, local address, socket options and the two fixed addresses: calls that hand over a little data and are
+ * waited for. PASSIVE_LEVEL. What WSK reads or writes lives in the CALL until the IRP has completed.
+ */
+#include "wsksend.h"
+
+/* Begins every request here: the socket, held, and a call on it with room for data. */
+static NTSTATUS Prepare(PREQUEST Request, UINT64 Handle, ULONG DataLength, PSOCKET *Socket, PCALL *Call) {
+    NTSTATUS Status = SocketAcquire(Handle, Request->Opener, Socket);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = CallCreate(*Socket, 0, DataLength, FALSE, Call);
+    if (!NT_SUCCESS(Status)) {
+        SocketRelease(*Socket);
+    }
+    return Status;
+}
+
+/* BIND: WskBind. An endpoint is needed. */
+NTSTATUS RequestBind(PREQUEST Request) {
+    struct wsksend_address Bind = *(const struct wsksend_address *)Request->Buffer;
+    ADDRESS Address;
+    PSOCKET Socket;
+    PCALL Call;
+    NTSTATUS Status;
+
+    if (Bind.header.size != sizeof(Bind)) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    Status = AddressFromEndpoint(&Bind.endpoint, &Address);
+    if (!NT_SUCCESS(Status) || AddressLength(&Address) == 0) {
+        return STATUS_INVALID_ADDRESS;
+    }
+    Status = Prepare(Request, Bind.handle, 0, &Socket, &Call);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Call->Address = Address;
+    CallBegin(Call);
+    CallReturned(Call, Socket->Dispatch->WskBind(Socket->Wsk, &Call->Address.Any, 0, Call->Irp));
+    SocketRelease(Socket);
+    CallFinish(Call, WSKSEND_CALL_WAIT_MS, Request->Buffer);
+    Request->Information = sizeof(struct wsksend_completion);
+    return STATUS_SUCCESS;
+}
+
+/* GET_LOCAL_ADDRESS: WskGetLocalAddress. */
+NTSTATUS RequestGetLocalAddress(PREQUEST Request) {
+    struct wsksend_socket Get = *(const struct wsksend_socket *)Request->Buffer;
+    struct wsksend_address_reply *Reply = Request->Buffer;
+    PSOCKET Socket;
+    PCALL Call;
+    NTSTATUS Status;
+
+    if (Get.header.size != sizeof(Get)) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    Status = Prepare(Request, Get.handle, 0, &Socket, &Call);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    CallBegin(Call);
+    CallReturned(Call, Socket->Dispatch->WskGetLocalAddress(Socket->Wsk, &Call->Address.Any, Call->Irp));
+    SocketRelease(Socket);
+    RtlZeroMemory(Reply, sizeof(*Reply));
+    if (CallWait(Call, WSKSEND_CALL_WAIT_MS) && NT_SUCCESS(Call->Status)) {
+        AddressToEndpoint(&Call->Address, &Reply->endpoint);
+    }
+    CallFinish(Call, 0, &Reply->completion);
+    Request->Information = sizeof(*Reply);
+    return STATUS_SUCCESS;
+}
+
+/* SET_OPTION: WskControlSocket(WskSetOption). Any level and name: what they mean is WSK's business. */
+NTSTATUS RequestSetOption(PREQUEST Request) {
+    struct wsksend_option Set = *(const struct wsksend_option *)Request->Buffer;
+    PSOCKET Socket;
+    PCALL Call;
+    NTSTATUS Status;
+
+    if (Set.reserved != 0 || Set.length > WSKSEND_MAX_OPTION) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    if (Set.header.size != sizeof(Set) + Set.length) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    Status = Prepare(Request, Set.handle, Set.length, &Socket, &Call);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (Set.length != 0) {
+        RtlCopyMemory(Call->Data, (const UCHAR *)Request->Buffer + sizeof(Set), Set.length);
+    }
+    CallBegin(Call);
+    CallReturned(Call, WSK_BASIC(Socket->Dispatch)
+                           ->WskControlSocket(Socket->Wsk, WskSetOption, Set.name, Set.level, Set.length, Call->Data,
+                                              0, NULL, NULL, Call->Irp));
+    SocketRelease(Socket);
+    CallFinish(Call, WSKSEND_CALL_WAIT_MS, Request->Buffer);
+    Request->Information = sizeof(struct wsksend_completion);
+    return STATUS_SUCCESS;
+}
+
+/* GET_OPTION: WskControlSocket(WskGetOption) with an output buffer of the asked length. */
+NTSTATUS RequestGetOption(PREQUEST Request) {
+    struct wsksend_option Get = *(const struct wsksend_option *)Request->Buffer;
+    struct wsksend_option_reply *Reply = Request->Buffer;
+    PSOCKET Socket;
+    PCALL Call;
+    NTSTATUS Status;
+
+    if (Get.header.size != sizeof(Get)) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    if (Get.reserved != 0 || Get.length > WSKSEND_MAX_OPTION) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    if (Request->OutputLength < sizeof(*Reply) + Get.length) {
+        return STATUS_BUFFER_TOO_SMALL;
+    }
+    Status = Prepare(Request, Get.handle, Get.length, &Socket, &Call);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    CallBegin(Call);
+    CallReturned(Call, WSK_BASIC(Socket->Dispatch)
+                           ->WskControlSocket(Socket->Wsk, WskGetOption, Get.name, Get.level, 0, NULL, Get.length,
+                                              Call->Data, &Call->OutputSize, Call->Irp));
+    SocketRelease(Socket);
+    RtlZeroMemory(Reply, sizeof(*Reply));
+    if (CallWait(Call, WSKSEND_CALL_WAIT_MS) && NT_SUCCESS(Call->Status)) {
+        /* IoStatus.Information is the number of bytes; a provider that says more than it was given is not believed. */
+        ULONG Length = Call->Information > Get.length ? Get.length : (ULONG)Call->Information;
+
+        Reply->length = Length;
+        if (Length != 0) {
+            RtlCopyMemory(Reply + 1, Call->Data, Length);
+        }
+    }
+    Request->Information = sizeof(*Reply) + Reply->length;
+    CallFinish(Call, 0, &Reply->completion);
+    return STATUS_SUCCESS;
+}
+
+/* Both fixed addresses: an endpoint sets, family 0 clears (InputSize 0, InputBuffer NULL). */
+static NTSTATUS FixAddress(PREQUEST Request, ULONG ControlCode) {
+    struct wsksend_address Fix = *(const struct wsksend_address *)Request->Buffer;
+    ADDRESS Address;
+    ULONG Length;
+    PSOCKET Socket;
+    PCALL Call;
+    NTSTATUS Status;
+
+    if (Fix.header.size != sizeof(Fix)) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    Status = AddressFromEndpoint(&Fix.endpoint, &Address);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = Prepare(Request, Fix.handle, 0, &Socket, &Call);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (DEFECT_CLEAR_SKIPPED && AddressLength(&Address) == 0) {
+        CallAbandon(Call);
+        SocketRelease(Socket);
+        RtlZeroMemory(Request->Buffer, sizeof(struct wsksend_completion));
+        ((struct wsksend_completion *)Request->Buffer)->completions = 1;
+        Request->Information = sizeof(struct wsksend_completion);
+        return STATUS_SUCCESS;
+    }
+    Socket->Fixed = AddressLength(&Address) != 0;
+    Call->Address = Address;
+    Length = AddressLength(&Address);
+    CallBegin(Call);
+    CallReturned(Call, WSK_BASIC(Socket->Dispatch)
+                           ->WskControlSocket(Socket->Wsk, WskIoctl, ControlCode, 0, Length,
+                                              Length != 0 ? &Call->Address : NULL, 0, NULL, NULL, Call->Irp));
+    SocketRelease(Socket);
+    CallFinish(Call, WSKSEND_CALL_WAIT_MS, Request->Buffer);
+    Request->Information = sizeof(struct wsksend_completion);
+    return STATUS_SUCCESS;
+}
+
+/* SET_REMOTE_ADDRESS: SIO_WSK_SET_REMOTE_ADDRESS. */
+NTSTATUS RequestSetRemoteAddress(PREQUEST Request) {
+    return FixAddress(Request, SIO_WSK_SET_REMOTE_ADDRESS);
+}
+
+/* SET_SENDTO_ADDRESS: SIO_WSK_SET_SENDTO_ADDRESS. */
+NTSTATUS RequestSetSendToAddress(PREQUEST Request) {
+    return FixAddress(Request, SIO_WSK_SET_SENDTO_ADDRESS);
+}

@@ -1,0 +1,264 @@
+/*
+ * send.c - WskSendTo and WskSendMessages as Microsoft's pages show them, with the ownership that the pages leave open:
+ * once the function has been called, IRP and MDL chain belong to the completion routine, whatever was returned.
+ */
+#include "wsksend.h"
+
+/* A checked request: pointers into the system buffer, which stays as it is until the reply is written. */
+typedef struct _SEND_PARTS {
+    struct wsksend_send Fixed;
+    const struct wsksend_buffer *Buffers;
+    const struct wsksend_mdl *Mdls;
+    const struct wsksend_control *Controls;
+    const UCHAR *ControlData;
+    const UCHAR *Payload;
+    ULONG ControlLength; /* of the whole block of CMSGHDRs, padded */
+} SEND_PARTS;
+
+static ULONG ControlSpace(ULONG DataLength) {
+    return (ULONG)sizeof(CMSGHDR) + ((DataLength + 7) & ~7u);
+}
+
+/* Each WSK_BUF must lie within its MDLs: Windows bugchecks on one that does not, so the driver refuses it. */
+static NTSTATUS CheckBuffers(const SEND_PARTS *Parts) {
+    const struct wsksend_mdl *Mdl = Parts->Mdls;
+    ULONG MdlsLeft = Parts->Fixed.mdl_count;
+    ULONG64 Payload = 0;
+    ULONG Index;
+    ULONG Chain;
+
+    for (Index = 0; Index < Parts->Fixed.buffer_count; Index++) {
+        const struct wsksend_buffer *Buffer = &Parts->Buffers[Index];
+        ULONG64 Bytes = 0;
+
+        if (Buffer->mdl_count > MdlsLeft) {
+            return STATUS_INFO_LENGTH_MISMATCH;
+        }
+        if (Buffer->mdl_count == 0 ? Buffer->offset != 0 : Buffer->offset != 0 && Buffer->offset >= Mdl->byte_count) {
+            return STATUS_INVALID_PARAMETER;
+        }
+        for (Chain = 0; Chain < Buffer->mdl_count; Chain++, Mdl++, MdlsLeft--) {
+            if (Mdl->byte_offset >= WSKSEND_PAGE || Mdl->byte_count > WSKSEND_MAX_PAYLOAD) {
+                return STATUS_INVALID_PARAMETER;
+            }
+            Bytes += Mdl->byte_count;
+        }
+        if (Buffer->length > Bytes || Buffer->offset > Bytes - Buffer->length) {
+            return STATUS_INVALID_PARAMETER;
+        }
+        Payload += Bytes;
+    }
+    return MdlsLeft == 0 && Payload == Parts->Fixed.payload_bytes ? STATUS_SUCCESS : STATUS_INFO_LENGTH_MISMATCH;
+}
+
+static NTSTATUS CheckControls(SEND_PARTS *Parts) {
+    ULONG64 Bytes = 0;
+    ULONG Index;
+
+    Parts->ControlLength = 0;
+    for (Index = 0; Index < Parts->Fixed.control_count; Index++) {
+        const struct wsksend_control *Control = &Parts->Controls[Index];
+
+        if (Control->reserved != 0 || Control->length > WSKSEND_MAX_CONTROL_BYTES) {
+            return STATUS_INVALID_PARAMETER;
+        }
+        Bytes += Control->length;
+        Parts->ControlLength += ControlSpace(Control->length);
+    }
+    return Bytes == Parts->Fixed.control_bytes ? STATUS_SUCCESS : STATUS_INFO_LENGTH_MISMATCH;
+}
+
+/* Takes the request apart. Every count is bounded before it is multiplied, so no sum can overflow. */
+static NTSTATUS SendParse(const REQUEST *Request, ULONG MaxBuffers, SEND_PARTS *Parts) {
+    const UCHAR *At = (const UCHAR *)Request->Buffer + sizeof(struct wsksend_send);
+    const struct wsksend_send *Fixed = &Parts->Fixed;
+    NTSTATUS Status;
+
+    Parts->Fixed = *(const struct wsksend_send *)Request->Buffer;
+    if (Fixed->buffer_count == 0 || Fixed->buffer_count > MaxBuffers || Fixed->mdl_count > WSKSEND_MAX_MDLS ||
+        Fixed->control_count > WSKSEND_MAX_CONTROLS || Fixed->control_bytes > WSKSEND_MAX_CONTROL_BYTES ||
+        Fixed->payload_bytes > WSKSEND_MAX_PAYLOAD || Fixed->wait_ms > WSKSEND_MAX_WAIT_MS ||
+        (Fixed->mode & ~(WSKSEND_MODE_WAIT | WSKSEND_MODE_REUSE_IRP | WSKSEND_MODE_RAISED)) != 0) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    Parts->Buffers = (const struct wsksend_buffer *)At;
+    At += (SIZE_T)Fixed->buffer_count * sizeof(struct wsksend_buffer);
+    Parts->Mdls = (const struct wsksend_mdl *)At;
+    At += (SIZE_T)Fixed->mdl_count * sizeof(struct wsksend_mdl);
+    Parts->Controls = (const struct wsksend_control *)At;
+    At += (SIZE_T)Fixed->control_count * sizeof(struct wsksend_control);
+    Parts->ControlData = At;
+    At += Fixed->control_bytes;
+    Parts->Payload = At;
+    At += Fixed->payload_bytes;
+    if ((SIZE_T)(At - (const UCHAR *)Request->Buffer) != Request->InputLength) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    Status = CheckBuffers(Parts);
+    return NT_SUCCESS(Status) ? CheckControls(Parts) : Status;
+}
+
+/* Copies the payload into blocks of the call's own, with an MDL for each and a WSK_BUF over each run of MDLs. */
+static NTSTATUS BuildBuffers(const SEND_PARTS *Parts, PCALL Call) {
+    const UCHAR *Payload = Parts->Payload;
+    ULONG First = 0;
+    ULONG Index;
+    NTSTATUS Status;
+
+    Call->Buffers = PoolAllocate((SIZE_T)Parts->Fixed.buffer_count * sizeof(WSK_BUF_LIST));
+    if (Call->Buffers == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    Status = ChainCreate(&Call->Chain, Parts->Fixed.mdl_count);
+    for (Index = 0; NT_SUCCESS(Status) && Index < Parts->Fixed.mdl_count; Index++) {
+        Status = ChainAddBlock(&Call->Chain, Index, Parts->Mdls[Index].byte_count, Parts->Mdls[Index].byte_offset);
+        if (NT_SUCCESS(Status)) {
+            RtlCopyMemory(Call->Chain.Blocks[Index].Data, Payload, Parts->Mdls[Index].byte_count);
+            Payload += Parts->Mdls[Index].byte_count;
+        }
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    for (Index = 0; Index < Parts->Fixed.buffer_count; Index++) {
+        const struct wsksend_buffer *Asked = &Parts->Buffers[Index];
+        PWSK_BUF_LIST Entry = &Call->Buffers[Index];
+
+        Entry->Next = Index + 1 < Parts->Fixed.buffer_count ? Entry + 1 : NULL;
+        if (Asked->mdl_count != 0) {
+            ChainLink(&Call->Chain, First, Asked->mdl_count);
+            Entry->Buffer.Mdl = Call->Chain.Blocks[First].Mdl;
+        }
+        Entry->Buffer.Offset = DEFECT_OFFSET_IGNORED ? 0 : Asked->offset;
+        Entry->Buffer.Length = (SIZE_T)Asked->length;
+        if (DEFECT_LAST_BYTE_CUT && Entry->Buffer.Length != 0) {
+            Entry->Buffer.Length--;
+        }
+        if (DEFECT_FIRST_MDL_ONLY && Entry->Buffer.Mdl != NULL &&
+            Entry->Buffer.Length > Entry->Buffer.Mdl->ByteCount - Entry->Buffer.Offset) {
+            Entry->Buffer.Length = Entry->Buffer.Mdl->ByteCount - Entry->Buffer.Offset;
+        }
+        First += Asked->mdl_count;
+    }
+    return STATUS_SUCCESS;
+}
+
+/* Lays the control messages out: each CMSGHDR on 8 bytes, cmsg_len without padding, the block with it. */
+static VOID BuildControls(const SEND_PARTS *Parts, PUCHAR Block) {
+    const UCHAR *Data = Parts->ControlData;
+    ULONG Index;
+
+    for (Index = 0; Index < Parts->Fixed.control_count; Index++) {
+        const struct wsksend_control *Asked = &Parts->Controls[Index];
+        PCMSGHDR Header = (PCMSGHDR)Block;
+
+        Header->cmsg_len = sizeof(CMSGHDR) + Asked->length;
+        Header->cmsg_level = Asked->level;
+        Header->cmsg_type = Asked->type;
+        RtlCopyMemory(Header + 1, Data, Asked->length);
+        Data += Asked->length;
+        Block += ControlSpace(Asked->length);
+    }
+}
+
+/* Calls the WSK function. Nothing of the call's buffers or IRP may be touched afterwards. */
+static NTSTATUS CallSend(PSOCKET Socket, const SEND_PARTS *Parts, PCALL Call, BOOLEAN Messages) {
+    PSOCKADDR Remote = AddressLength(&Call->Address) != 0 ? &Call->Address.Any : NULL;
+    BOOLEAN Raised = (Parts->Fixed.mode & WSKSEND_MODE_RAISED) != 0;
+    KIRQL OldIrql = PASSIVE_LEVEL;
+    NTSTATUS Status;
+
+    if (DEFECT_OVERRIDE_IGNORED && Socket->Fixed) {
+        Remote = NULL;
+    }
+    if (Raised) {
+        KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
+    }
+    if (Messages) {
+        Status = Socket->Dispatch->WskSendMessages(Socket->Wsk, Call->Buffers, Parts->Fixed.flags, Remote,
+                                                   Parts->ControlLength, Call->Data, Call->Irp);
+    } else {
+        Status = Socket->Dispatch->WskSendTo(Socket->Wsk, &Call->Buffers->Buffer, Parts->Fixed.flags, Remote,
+                                             Parts->ControlLength, Call->Data, Call->Irp);
+    }
+    if (Raised) {
+        KeLowerIrql(OldIrql);
+    }
+    return Status;
+}
+
+static NTSTATUS Send(PREQUEST Request, BOOLEAN Messages) {
+    SEND_PARTS Parts;
+    struct wsksend_send_reply *Reply = Request->Buffer;
+    ADDRESS Remote;
+    PSOCKET Socket;
+    PCALL Call;
+    NTSTATUS Status;
+    BOOLEAN Wait;
+
+    Status = SendParse(Request, Messages ? WSKSEND_MAX_BUFFERS : 1, &Parts);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = AddressFromEndpoint(&Parts.Fixed.remote, &Remote);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Wait = (Parts.Fixed.mode & WSKSEND_MODE_WAIT) != 0;
+    Status = SocketAcquire(Parts.Fixed.handle, Request->Opener, &Socket);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (!Wait && (Call = CallFind(Socket, Parts.Fixed.ticket)) != NULL) {
+        CallRelease(Call);
+        SocketRelease(Socket);
+        return STATUS_DEVICE_BUSY;
+    }
+    Status = CallCreate(Socket, Parts.Fixed.ticket, Parts.ControlLength,
+                        (Parts.Fixed.mode & WSKSEND_MODE_REUSE_IRP) != 0, &Call);
+    if (!NT_SUCCESS(Status)) {
+        SocketRelease(Socket);
+        return Status;
+    }
+    Status = BuildBuffers(&Parts, Call);
+    if (!NT_SUCCESS(Status)) {
+        CallAbandon(Call);
+        SocketRelease(Socket);
+        return Status;
+    }
+    BuildControls(&Parts, Call->Data);
+    Call->Address = Remote;
+    Call->Send = TRUE;
+    Call->Collectable = TRUE;
+
+    RtlZeroMemory(Reply, sizeof(*Reply));
+    Reply->ticket = Parts.Fixed.ticket;
+    Request->Information = sizeof(*Reply);
+    if (DEFECT_EMPTY_NOT_SENT && Call->Buffers->Buffer.Length == 0) {
+        CallAbandon(Call);
+        SocketRelease(Socket);
+        Reply->completion.completions = 1;
+        return STATUS_SUCCESS;
+    }
+    CallBegin(Call);
+    CallReturned(Call, CallSend(Socket, &Parts, Call, Messages));
+    SocketRelease(Socket);
+    if (Wait) {
+        CallFinish(Call, Parts.Fixed.wait_ms, &Reply->completion);
+    } else {
+        /* The record stays for COLLECT even if the IRP has completed by now. */
+        CallReport(Call, &Reply->completion);
+        CallRelease(Call);
+    }
+    return STATUS_SUCCESS;
+}
+
+/* SEND: WskSendTo with one WSK_BUF. */
+NTSTATUS RequestSend(PREQUEST Request) {
+    return Send(Request, FALSE);
+}
+
+/* SEND_MESSAGES: WskSendMessages, one datagram for each WSK_BUF. */
+NTSTATUS RequestSendMessages(PREQUEST Request) {
+    return Send(Request, TRUE);
+}
