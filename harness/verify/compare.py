@@ -11,6 +11,12 @@ from harness.verify.seen import ChecksumState, SeenDatagram, address_text
 from harness.verify.verdict import Observation
 
 _CONTEXT = 4
+_CAUSES_FIRST = (
+    "ip.version_ihl", "ip.destination", "udp.destination_port", "ip.source", "udp.source_port", "ip.length",
+    "udp.length", "udp.payload", "eth.source", "eth.destination", "ip.ttl", "ip.tos", "ip.dont_fragment",
+    "ip.fragments", "eth.trailer", "ip.header_checksum", "udp.checksum",
+)  # fmt: skip
+_RANK = {name: rank for rank, name in enumerate(_CAUSES_FIRST)}
 _WATCHED = ("ip.ttl", "ip.tos", "ip.dont_fragment", "ip.fragments", "eth.trailer")
 
 
@@ -93,7 +99,7 @@ def differences(form: Form, seen: SeenDatagram, port: int, payload: bytes) -> li
     out.extend(_trailer(form.expected, seen))
     if not _checksum_fits(form.expected, seen) and seen.checksum_state is not ChecksumState.UNKNOWN:
         out.append(_checksum(form.expected, seen))
-    return out
+    return sorted(out, key=lambda item: _RANK.get(item.field, len(_RANK) // 2))
 
 
 def _identity(form: Form, seen: SeenDatagram, port: int, payload: bytes) -> list[Difference]:
@@ -127,7 +133,8 @@ def _header(expected: ExpectedDatagram, seen: SeenDatagram) -> list[Difference]:
         out.append(Difference("ip.tos", f"0x{expected.tos:02x}", f"0x{seen.tos:02x}"))
     if seen.dont_fragment != expected.dont_fragment and "ip.dont_fragment" not in free:
         out.append(Difference("ip.dont_fragment", str(int(expected.dont_fragment)), str(int(seen.dont_fragment))))
-    if seen.complete and seen.layout != expected.layout and "ip.fragments" not in free:
+    same_size = sum(seen.layout) == sum(expected.layout)
+    if seen.complete and same_size and seen.layout != expected.layout and "ip.fragments" not in free:
         out.append(Difference("ip.fragments", layout_text(expected.layout), layout_text(seen.layout)))
     return out
 

@@ -19,7 +19,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from harness.errors import UsageError
-from harness.wsk import operations
 from harness.wsk.operations import Operation, Outcome, Step
 
 SCHEMA = 1
@@ -174,7 +173,7 @@ def _fields(kind: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
     """(name, type, default or MISSING) of each field of a dataclass."""
     if kind in _FIELDS:
         return _FIELDS[kind]
-    hints = typing.get_type_hints(kind, vars(operations))
+    hints = typing.get_type_hints(kind)
     out = []
     for item in dataclasses.fields(kind):
         default = item.default
