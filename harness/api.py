@@ -18,7 +18,7 @@ from harness.wsk import operations as ops
 from harness.wsk.status import name as status_name
 from harness.wsk.types import AF_INET, Address, Completion, ControlMessage, Endpoint, Family, WskBuf
 
-ANY = {Family.INET: IPv4Address("0.0.0.0"), Family.INET6: IPv6Address("::")}
+ANY: dict[Family, Address] = {Family.INET: IPv4Address("0.0.0.0"), Family.INET6: IPv6Address("::")}
 
 
 class Recorder(Protocol):
