@@ -15,6 +15,7 @@ from typing import Protocol
 from harness.errors import Failure
 from harness.model.site import Site
 from harness.wsk import operations as ops
+from harness.wsk.options import SocketOption
 from harness.wsk.status import name as status_name
 from harness.wsk.types import AF_INET, Address, Completion, ControlMessage, Endpoint, Family, WskBuf
 
@@ -141,9 +142,9 @@ class DatagramSocket:
         """WskReceiveFrom with a deadline in milliseconds."""
         return self._do(ops.Receive(self.number, capacity, wait_ms)).outcome
 
-    def set_option(self, level: int, name: int, value: bytes) -> ops.Step:
-        """WskControlSocket(WskSetOption)."""
-        return self._do(ops.SetOption(self.number, level, name, value))
+    def set_option(self, option: SocketOption) -> ops.Step:
+        """WskControlSocket(WskSetOption), e.g. ``sock.set_option(options.broadcast())``."""
+        return self._do(option.on(self.number))
 
     def get_option(self, level: int, name: int, length: int) -> ops.Outcome:
         """WskControlSocket(WskGetOption)."""

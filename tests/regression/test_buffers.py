@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 
 from harness.api import Wire, Wsk, pattern
-
 from harness.wsk.types import Mdl, WskBuf
 
 

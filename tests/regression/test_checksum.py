@@ -8,9 +8,15 @@ from __future__ import annotations
 import pytest
 
 from harness.api import Wire, Wsk
-from harness.model.checksum import payload_with_zero_checksum
-
+from harness.model.checksum import folded_sum, pseudo_header
 from harness.wsk.types import AF_INET, AF_INET6, Endpoint, Family
+
+
+def payload_with_zero_checksum(source: Endpoint, target: Endpoint) -> bytes:
+    """The two bytes that bring the sum of pseudo-header, header and payload to 0xffff, so that its complement is 0."""
+    header = source.port.to_bytes(2) + target.port.to_bytes(2) + (10).to_bytes(2) + b"\0\0"
+    sum_so_far = folded_sum(pseudo_header(source.address.packed, target.address.packed, 10) + header)
+    return (0xFFFF - sum_so_far).to_bytes(2)
 
 
 @pytest.mark.parametrize("payload", [b"\0", b"\0\0", b"\xff", b"\xff\xff", b"\xff" * 1471, b"\0" * 1472, b"A", b"AB"])

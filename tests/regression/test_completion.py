@@ -6,14 +6,15 @@ Rules: WDK page "Using IRPs with Winsock Kernel Functions"; wsk-semantics 1.3, 1
 from __future__ import annotations
 
 from harness.api import Wire, Wsk, pattern
-
 from harness.wsk.types import AF_INET, AF_INET6
 
 
 def test_500_sends_with_32_in_flight(wsk: Wsk, wire: Wire) -> None:
     """Every datagram once, every IRP completed once, nothing left."""
     with wsk.datagram_socket() as sock:
-        sent = sock.send_many([pattern(64, index) + index.to_bytes(4) for index in range(500)], wire.peer(9000), depth=32)
+        sent = sock.send_many(
+            [pattern(64, index) + index.to_bytes(4) for index in range(500)], wire.peer(9000), depth=32
+        )
         wire.expect(*sent)
 
 
@@ -21,7 +22,9 @@ def test_two_sockets_interleaved(wsk: Wsk, wire: Wire) -> None:
     """Sends of two sockets with different ports do not mix."""
     with wsk.datagram_socket(port=5010) as one, wsk.datagram_socket(port=5011) as two:
         for index in range(20):
-            wire.expect(one.send_to(b"one %d" % index, wire.peer(9000)), two.send_to(b"two %d" % index, wire.peer(9001)))
+            wire.expect(
+                one.send_to(b"one %d" % index, wire.peer(9000)), two.send_to(b"two %d" % index, wire.peer(9001))
+            )
 
 
 def test_two_families_interleaved(wsk: Wsk, wire: Wire) -> None:

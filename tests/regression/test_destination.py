@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 
 from harness.api import DatagramSocket, Wire, Wsk
-
 from harness.wsk.operations import Step
 from harness.wsk.types import AF_INET, AF_INET6, Endpoint, Family
 

@@ -10,8 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from harness.api import Wire, Wsk
-
-from harness.wsk.options import SO_BROADCAST, SOL_SOCKET, u32
+from harness.wsk.options import broadcast
 from harness.wsk.types import AF_INET6, Endpoint
 
 limited_and_subnet = pytest.mark.parametrize("address", ["255.255.255.255", "192.0.2.255"], ids=["limited", "subnet"])
@@ -21,7 +20,7 @@ limited_and_subnet = pytest.mark.parametrize("address", ["255.255.255.255", "192
 def test_broadcast_with_so_broadcast(wsk: Wsk, wire: Wire, address: str) -> None:
     """With SO_BROADCAST both kinds of broadcast leave as ff:ff:ff:ff:ff:ff."""
     with wsk.datagram_socket(address=wire.guest_address()) as sock:
-        sock.set_option(SOL_SOCKET, SO_BROADCAST, u32(1))
+        sock.set_option(broadcast())
         wire.expect(sock.send_to(b"to all", Endpoint(IPv4Address(address), 9000)))
 
 
@@ -37,9 +36,9 @@ def test_so_broadcast_can_be_switched_off_again(wsk: Wsk, wire: Wire) -> None:
     """The option acts from one send to the next."""
     target = Endpoint(IPv4Address("192.0.2.255"), 9000)
     with wsk.datagram_socket(address=wire.guest_address()) as sock:
-        sock.set_option(SOL_SOCKET, SO_BROADCAST, u32(1))
+        sock.set_option(broadcast())
         wire.expect(sock.send_to(b"on", target))
-        sock.set_option(SOL_SOCKET, SO_BROADCAST, u32(0))
+        sock.set_option(broadcast(False))
         wire.expect_nothing(sock.send_to(b"off", target))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from harness.api import Wire, Wsk
 
 
-
 def test_sockets_opened_and_closed_in_turn(wsk: Wsk, wire: Wire) -> None:
     """Twenty sockets one after another, each used once."""
     for index in range(20):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 
 from harness.api import Wire, Wsk
-
 from harness.wsk.types import AF_INET, AF_INET6, Family
 
 both_families = pytest.mark.parametrize("family", [AF_INET, AF_INET6], ids=["ipv4", "ipv6"])
