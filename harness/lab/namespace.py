@@ -22,10 +22,15 @@ WORK = Path("/run/wsk-harness")
 
 # Constants of <sys/mount.h>.
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 0x2, 0x4, 0x8
-_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+MS_BIND = 0x1000
 
 # PR_SET_PDEATHSIG does not fire when the parent died before it was set: whoever is then not our parent ends us here.
 _GUARD = '[ "$PPID" = "$1" ] || exit 3; shift; exec "$@"'
+
+# The PID namespace's first process inherits every orphan, and libvirt waits until the QEMUs it ends are reaped: the
+# shell stays to do that.
+_REAPER = '"$@"; exit $?'
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -50,6 +55,7 @@ def command(argv: Sequence[str], *, parent: int | None = None) -> list[str]:
     return [
         *("setpriv", "--pdeathsig", "KILL", "sh", "-c", _GUARD, "sh", str(parent or os.getpid())),
         *("unshare", *user, "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"),
+        *("sh", "-c", _REAPER, "sh"),
         *argv,
     ]
 
@@ -76,9 +82,9 @@ def enter(keep: Iterable[Path] = ()) -> Path:
     """
     kept = [path.absolute() for path in keep if path.absolute().is_relative_to(WORK.parent) and path.exists()]
     handles = {path: os.open(path, os.O_PATH) for path in kept}
-    _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
-    _mount("tmpfs", str(WORK.parent), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755")
-    _mount("sysfs", "/sys", "sysfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    mount(None, "/", None, _MS_REC | _MS_PRIVATE)
+    mount("tmpfs", str(WORK.parent), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755")
+    mount("sysfs", "/sys", "sysfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     for path, handle in handles.items():
         _bind_back(path, handle)
     temporary = WORK / "tmp"
@@ -98,13 +104,17 @@ def _bind_back(path: Path, handle: int) -> None:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        _mount(source, str(path), None, _MS_BIND | _MS_REC)
+        mount(source, str(path), None, MS_BIND | _MS_REC)
     finally:
         os.close(handle)
 
 
-def _mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """mount(2), with its errno turned into a LabError."""
+def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    """Mount a file system, or bind a file or folder.
+
+    Raises:
+        LabError: the kernel refused.
+    """
     words = [word.encode() if word is not None else None for word in (source, target, kind, data)]
     if _libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3]) != 0:
         reason = os.strerror(ctypes.get_errno())

@@ -1,0 +1,261 @@
+"""Everything that is said to libvirt: connection, domains, events; the only module that imports libvirt.
+
+Inside a lab the connection is ``qemu:///embed``: libvirt's QEMU driver in this process, no daemon, state on the lab's
+tmpfs. Any other URI (``qemu:///system``, ``qemu+ssh://...``) goes to that libvirt; bridges must then exist there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.errors import LabError
+from harness.lab import namespace
+
+# libvirt reads this once, when it is loaded, and would chatter on standard error otherwise.
+_LOG = namespace.WORK / "libvirt.log" if namespace.is_inside() else Path(os.devnull)
+os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", f"3:file:{_LOG}")
+import libvirt  # noqa: E402
+
+QEMU_CONF = """\
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+stdio_handler = "file"
+"""
+"""No ownership changes (they need trusted xattrs), no cgroups, no logging daemon: user namespaces lack them all."""
+
+
+_QEMU_USERS = ("libvirt-qemu", "qemu", "kvm")
+"""Whom distributions let libvirt run QEMU as; these names must resolve although the configuration says root."""
+
+
+class Event(Enum):
+    """What became of a domain, in words that a report may use."""
+
+    STARTED = "started"
+    SUSPENDED = "suspended"
+    RESUMED = "resumed"
+    SHUT_DOWN = "shut itself down"
+    DESTROYED = "destroyed"
+    CRASHED = "crashed"
+    SAVED = "saved"
+    FAILED = "QEMU failed"
+    OTHER = "other"
+
+
+_STOPPED = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: Event.SHUT_DOWN,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: Event.DESTROYED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: Event.CRASHED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: Event.SAVED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: Event.FAILED,
+}
+_EVENTS = {
+    libvirt.VIR_DOMAIN_EVENT_STARTED: Event.STARTED,
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: Event.SUSPENDED,
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: Event.RESUMED,
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: Event.CRASHED,
+}
+
+_loop_lock = threading.Lock()
+_loop_runs = False
+
+
+def cache_folder() -> Path:
+    """Where libvirt's knowledge of QEMU's capabilities is kept from run to run (probing QEMU takes seconds)."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "wsk-harness" / "libvirt"
+
+
+def embedded_uri() -> str:
+    """Prepare the embedded driver's root folder in the lab and give the URI to open.
+
+    Raises:
+        LabError: not inside a lab.
+    """
+    if not namespace.is_inside():
+        raise LabError("libvirt's embedded driver needs a lab of its own", mend="give a libvirt URI in harness.toml")
+    root = namespace.WORK / "libvirt"
+    (root / "etc").mkdir(parents=True, exist_ok=True)
+    (root / "etc" / "qemu.conf").write_text(QEMU_CONF)
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    _name_users()
+    if not (root / "cache").is_symlink():
+        (root / "cache").symlink_to(cache_folder(), target_is_directory=True)
+    return f"qemu:///embed?root={root}"
+
+
+def _name_users() -> None:
+    """Give the lab the names of users and groups that libvirt's build insists on, as names of root.
+
+    The package that makes them comes with a daemon that the harness does not need. Only the lab sees the change.
+    """
+    for file, entry in (("passwd", "{}:x:0:0::/:/usr/sbin/nologin"), ("group", "{}:x:0:")):
+        path = Path("/etc") / file
+        text = path.read_text()
+        missing = [name for name in _QEMU_USERS if f"\n{name}:" not in text]
+        if missing:
+            own = namespace.WORK / file
+            own.write_text(text.rstrip("\n") + "\n" + "".join(entry.format(name) + "\n" for name in missing))
+            own.chmod(0o644)
+            namespace.mount(str(own), str(path), None, namespace.MS_BIND)
+
+
+def _run_loop() -> None:
+    """Register libvirt's event loop and run it, once for the process; must precede the first connection."""
+    global _loop_runs
+    with _loop_lock:
+        if _loop_runs:
+            return
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors are raised, not printed
+        libvirt.virEventRegisterDefaultImpl()
+
+        def run() -> None:
+            while True:
+                libvirt.virEventRunDefaultImpl()
+
+        threading.Thread(target=run, name="libvirt-events", daemon=True).start()
+        _loop_runs = True
+
+
+class Domain:
+    """A running domain."""
+
+    def __init__(self, connection: Connection, handle: Any) -> None:  # noqa: ANN401 (libvirt has no types)
+        self._connection = connection
+        self._handle = handle
+        self.uuid: str = handle.UUIDString()
+        self.name: str = handle.name()
+
+    def xml(self) -> str:
+        """The XML that libvirt made of the one it was given: every default written out."""
+        return str(self._do("describe", self._handle.XMLDesc))
+
+    def is_running(self) -> bool:
+        """Whether the guest runs now."""
+        try:
+            state, _ = self._handle.state()
+        except libvirt.libvirtError:
+            return False  # a domain that was not defined ceases to exist when it stops
+        return bool(state == libvirt.VIR_DOMAIN_RUNNING)
+
+    def destroy(self) -> None:
+        """End QEMU at once; nothing to do when it has ended."""
+        try:
+            self._handle.destroy()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+                raise LabError(f"cannot end {self.name}: {error}") from error
+
+    def save(self, path: Path) -> None:
+        """Save memory and devices to a file and end QEMU (virDomainSave)."""
+        self._do("save", self._handle.save, str(path))
+
+    def resident_bytes(self) -> int:
+        """Resident memory of the QEMU process in bytes."""
+        statistics = self._do("measure", self._handle.memoryStats)
+        return int(statistics.get("rss", 0)) * 1024
+
+    def _do(self, verb: str, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
+        try:
+            return call(*arguments)
+        except libvirt.libvirtError as error:
+            raise LabError(f"cannot {verb} {self.name}: {error}") from error
+
+
+class Connection:
+    """A connection to libvirt while the context lasts.
+
+    Args:
+        uri: libvirt URI; empty opens the embedded driver of the lab.
+
+    Raises:
+        LabError: libvirt refused.
+    """
+
+    def __init__(self, uri: str = "") -> None:
+        self.uri = uri or embedded_uri()
+        self._embedded = not uri
+        self._listeners: dict[str, Callable[[Event], None]] = {}
+        _run_loop()
+        try:
+            self._handle: Any = libvirt.open(self.uri)
+            self._registration = self._handle.domainEventRegisterAny(
+                None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._dispatch, None
+            )
+        except libvirt.libvirtError as error:
+            raise LabError(f"cannot connect to libvirt at {self.uri}: {error}", mend="harness doctor") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; domains that it started on another libvirt end with it."""
+        self._handle.domainEventDeregisterAny(self._registration)
+        self._handle.close()
+
+    def versions(self) -> dict[str, str]:
+        """Versions of libvirt and QEMU, for the results."""
+        numbers = {"libvirt": self._handle.getLibVersion(), "qemu": self._handle.getVersion()}
+        return {name: f"{n // 1_000_000}.{n // 1000 % 1000}.{n % 1000}" for name, n in numbers.items()}
+
+    def create(self, xml: str, uuid: str, listener: Callable[[Event], None]) -> Domain:
+        """Start a domain that exists only while it runs.
+
+        Args:
+            xml: the domain.
+            uuid: its UUID, as in the XML.
+            listener: called with each event of the domain, on libvirt's event thread.
+
+        Raises:
+            LabError: libvirt or QEMU refused.
+        """
+        flags = 0 if self._embedded else libvirt.VIR_DOMAIN_START_AUTODESTROY
+        return self._start("start the guest", uuid, listener, lambda: self._handle.createXML(xml, flags))
+
+    def restore(self, path: Path, xml: str, uuid: str, listener: Callable[[Event], None]) -> Domain:
+        """Start a domain from a file that ``Domain.save`` wrote, with ``xml`` in place of the saved one.
+
+        Raises:
+            LabError: libvirt or QEMU refused.
+        """
+
+        def call() -> Any:  # noqa: ANN401
+            self._handle.restoreFlags(str(path), xml, 0)
+            return self._handle.lookupByUUIDString(uuid)
+
+        return self._start("restore the guest", uuid, listener, call)
+
+    def forget(self, uuid: str) -> None:
+        """Stop telling of a domain's events."""
+        self._listeners.pop(uuid, None)
+
+    def _start(self, what: str, uuid: str, listener: Callable[[Event], None], call: Callable[[], Any]) -> Domain:
+        self._listeners[uuid] = listener
+        try:
+            return Domain(self, call())
+        except libvirt.libvirtError as error:
+            del self._listeners[uuid]
+            raise LabError(f"libvirt could not {what}: {error}") from error
+
+    def _dispatch(self, _connection: object, domain: Any, event: int, detail: int, _opaque: object) -> None:  # noqa: ANN401
+        listener = self._listeners.get(domain.UUIDString())
+        if listener is None:
+            return
+        if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            listener(_STOPPED.get(detail, Event.OTHER))
+        else:
+            listener(_EVENTS.get(event, Event.OTHER))

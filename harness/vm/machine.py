@@ -1,0 +1,156 @@
+"""One virtual machine: started, watched, saved, restored, ended; its console kept and quoted."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.errors import AwaitTimeout, LabError
+from harness.lab.growth import Growth
+from harness.vm.domain import DomainSpec, domain_xml
+from harness.vm.libvirt import Connection, Domain, Event
+
+ENDED = frozenset({Event.SHUT_DOWN, Event.DESTROYED, Event.CRASHED, Event.SAVED, Event.FAILED})
+CONSOLE_TAIL_LINES = 20
+_END_SECONDS = 5.0
+
+
+class Machine:
+    """A machine on a libvirt connection; ended when the context is left.
+
+    Args:
+        connection: where it runs.
+        spec: what it is.
+    """
+
+    def __init__(self, connection: Connection, spec: DomainSpec) -> None:
+        self.spec = spec
+        self._connection = connection
+        self._domain: Domain | None = None
+        self._events: list[Event] = []
+        self._news = threading.Condition()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.destroy()
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What libvirt said of it so far."""
+        return tuple(self._events)
+
+    @property
+    def ended(self) -> Event | None:
+        """How it ended; ``None`` while it runs."""
+        return next((event for event in self._events if event in ENDED), None)
+
+    def start(self) -> None:
+        """Boot it.
+
+        Raises:
+            LabError: libvirt or QEMU refused.
+        """
+        self._prepare()
+        self._domain = self._connection.create(domain_xml(self.spec), self.spec.uuid, self._listen)
+
+    def restore(self, path: Path) -> None:
+        """Start it from what ``save`` wrote, in place of booting.
+
+        Raises:
+            LabError: libvirt or QEMU refused.
+        """
+        self._prepare()
+        self._domain = self._connection.restore(path, domain_xml(self.spec), self.spec.uuid, self._listen)
+
+    def save(self, path: Path) -> None:
+        """Save memory and devices to ``path``; the machine ends.
+
+        Raises:
+            LabError: libvirt or QEMU refused.
+        """
+        self._running().save(path)
+
+    def destroy(self) -> None:
+        """End it at once; nothing to do when it has ended."""
+        if self._domain is None:
+            return
+        self._domain.destroy()
+        with contextlib.suppress(AwaitTimeout):  # it may have ended before anybody listened
+            self.await_end(_END_SECONDS)
+        self._connection.forget(self.spec.uuid)
+        self._domain = None
+
+    def require_running(self) -> None:
+        """Raise LabError, with the end of the console, when the machine has ended."""
+        if self.ended is not None:
+            raise LabError(f"the guest {self.spec.name} {self.ended.value}", detail=self.console_tail())
+
+    def await_end(self, seconds: float) -> Event:
+        """Wait until the machine has ended.
+
+        Raises:
+            AwaitTimeout: it did not in time.
+        """
+        deadline = time.monotonic() + seconds
+        with self._news:
+            while self.ended is None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise AwaitTimeout(f"the guest {self.spec.name} to end", seconds, detail=self.console_tail())
+                self._news.wait(left)
+            return self.ended
+
+    def await_console(self, text: str, seconds: float) -> None:
+        """Wait until the console has shown ``text``.
+
+        Raises:
+            AwaitTimeout: it did not in time.
+            LabError: the machine ended first.
+        """
+
+        def probe() -> bool | None:
+            if text in self.console():
+                return True
+            self.require_running()
+            return None
+
+        with Growth(self.spec.console) as growth:
+            growth.until(probe, f"{text!r} on the guest's console", seconds, detail=self.console_tail)
+
+    def console(self) -> str:
+        """Everything on the console so far, control characters kept."""
+        return self.spec.console.read_text(errors="replace") if self.spec.console.exists() else ""
+
+    def console_tail(self, lines: int = CONSOLE_TAIL_LINES) -> str:
+        """The last lines of the console, as text."""
+        kept = [line.rstrip() for line in self.console().splitlines() if line.strip()]
+        return "\n".join("".join(c for c in line if c.isprintable() or c == "\t") for line in kept[-lines:])
+
+    def resident_bytes(self) -> int:
+        """Resident memory of QEMU in bytes."""
+        return self._running().resident_bytes()
+
+    def xml(self) -> str:
+        """The domain as libvirt runs it, for the evidence folder."""
+        return self._running().xml()
+
+    def _prepare(self) -> None:
+        self._events.clear()
+        self.spec.console.touch()  # an empty console is evidence too, and can be watched
+
+    def _running(self) -> Domain:
+        self.require_running()
+        if self._domain is None:
+            raise LabError(f"the guest {self.spec.name} was not started")
+        return self._domain
+
+    def _listen(self, event: Event) -> None:
+        with self._news:
+            self._events.append(event)
+            self._news.notify_all()
