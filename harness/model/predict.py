@@ -19,7 +19,7 @@ from harness.model.payload import payload
 from harness.model.profile import Mark, Situation, StatusRule
 from harness.model.site import Site
 from harness.model.socket import Socket
-from harness.model.wire import OFF_WIRE, build
+from harness.model.wire import OFF_WIRE, ON_WIRE, build
 from harness.wsk import operations as op
 from harness.wsk import status as nt
 from harness.wsk.types import Completion, ControlMessage, Endpoint
@@ -236,7 +236,7 @@ class Predictor:
         datagrams: tuple[ExpectedDatagram, ...] = ()
         if status.success or (status.success is None and (succeeded or Situation.PARTIAL_LIST in troubles)):
             datagrams = _merge(forms)
-            if status.success is None and not OFF_WIRE.issuperset(troubles):
+            if status.success is None and not ON_WIRE.issuperset(troubles):
                 datagrams = tuple(replace(item, optional=True) for item in datagrams)
         information = sum(map(len, data)) if status.success else 0 if status.success is False else None
         return Prediction(

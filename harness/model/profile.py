@@ -42,6 +42,7 @@ class Situation(Enum):
     CONTROL_REFUSED = "control message that the page forbids"
     CONTROL_UNKNOWN = "control message without a documented effect"
     SEGMENT_TOO_BIG = "UDP_SEND_MSG_SIZE beyond the path MTU"
+    SEGMENTATION = "UDP_SEND_MSG_SIZE, which not every stack and NIC supports"
     FOREIGN_SOURCE = "source address that is not the guest's"
     PARTIAL_LIST = "WskSendMessages with a datagram that cannot be sent"
     NOT_OPEN = "socket not open"
@@ -123,6 +124,9 @@ STATUSES: Mapping[Situation, StatusRule] = {
     ),
     Situation.SEGMENT_TOO_BIG: _rule(
         False, _INF, "WinSock UDP_SEND_MSG_SIZE", nt.INVALID_BUFFER_SIZE, nt.INVALID_PARAMETER
+    ),
+    Situation.SEGMENTATION: _rule(
+        None, _INF, "WinSock UDP_SEND_MSG_SIZE; msquic probes it", nt.SUCCESS, nt.INVALID_PARAMETER, nt.NOT_SUPPORTED
     ),
     Situation.FOREIGN_SOURCE: _rule(
         False, _UNV, "WinSock IP_PKTINFO", nt.INVALID_ADDRESS_COMPONENT, nt.INVALID_PARAMETER

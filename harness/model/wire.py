@@ -33,6 +33,10 @@ ALWAYS_FREE = {
     "ip.fragment_order": "RFC 791: any order",
 }
 OFF_WIRE = frozenset({Situation.ELSEWHERE, Situation.UNRESOLVED})
+"""If such a send succeeds, nothing of it is seen on the wire."""
+
+ON_WIRE = OFF_WIRE | {Situation.SEGMENTATION}
+"""If a send with nothing but these succeeds, its datagrams are known, and all of them must be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ def _size_trouble(site: Site, family: Family, segment: int, pieces: list[bytes],
     out: list[Situation] = []
     if segment > room:
         out.append(Situation.SEGMENT_TOO_BIG)
+    if len(pieces) > 1:
+        out.append(Situation.SEGMENTATION)
     if site.profile.max_segments is not None and len(pieces) > site.profile.max_segments:
         out.append(Situation.CONTROL_UNKNOWN)
     if forbidden and not segment and len(pieces[0]) > room:

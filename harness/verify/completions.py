@@ -102,6 +102,9 @@ def _without_call(result: Judged, prediction: Prediction, ioctl: int) -> None:
 
 
 def _count(result: Judged, prediction: Prediction, completion: Completion) -> None:
+    refused = completion.completions == 0 and completion.returned == completion.status != nt.SUCCESS
+    if refused and prediction.status.success is not True:
+        return  # the driver refused the call itself, before WSK saw an IRP
     if completion.completions != prediction.completions:
         more = completion.completions > prediction.completions
         result.wrong(

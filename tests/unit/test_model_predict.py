@@ -294,7 +294,14 @@ def test_segmentation_makes_many_datagrams(by_option: bool) -> None:
     else:
         plan.send(bytes(250), "192.0.2.1", control=(opt.segment(100),))
     assert [len(item.payload) for item in last(plan).datagrams] == [100, 100, 50]
-    assert last(plan).information == 250
+    assert (last(plan).status.success, last(plan).information) == (None, None)
+    assert not any(item.optional for item in last(plan).datagrams)
+
+
+def test_segmentation_that_the_stack_refuses_sends_nothing() -> None:
+    plan = bound()
+    plan.send(bytes(250), "192.0.2.1", control=(opt.segment(100),), status=nt.NOT_SUPPORTED)
+    assert last(plan).datagrams == ()
 
 
 def test_segments_beyond_the_mtu_fail() -> None:

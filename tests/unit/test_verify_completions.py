@@ -87,6 +87,18 @@ def test_a_failed_send_reports_no_bytes() -> None:
     assert (finding.field, finding.expected, finding.seen) == ("completion.information", "0 bytes", "3 bytes")
 
 
+def test_a_call_that_the_driver_refuses_before_wsk_sees_it_needs_no_completion() -> None:
+    plan = Plan()
+    plan.socket()
+    plan.send(b"x", at("2001:db8:0:1::1"), status=nt.INVALID_PARAMETER)
+    refused = Completion(nt.INVALID_PARAMETER, nt.INVALID_PARAMETER, 0, 0, 0, False)
+    assert judged(plan, 3, refused).findings == []
+    assert [item.field for item in judged(sending(), 3, refused).findings] == [
+        "completion.completions",
+        "completion.status",
+    ]
+
+
 def test_a_documented_error_is_asserted_to_the_letter() -> None:
     plan = Plan()
     plan.add(op.Open(1, AF_INET))
