@@ -1,0 +1,208 @@
+"""The driver's side of a session: operations over an open ``wskctl.exe serve``, pipelined.
+
+Speaks the frames of ``drivers/include/wskctl_frames.h`` over any binary stream, and keeps the driver's handle of each
+socket of the plan. It knows neither SSH nor the guest.
+"""
+
+from __future__ import annotations
+
+import queue
+import struct
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from harness.errors import Failure, LabError
+from harness.wsk import abi
+from harness.wsk.operations import Accounts, Close, Collect, Open, Operation, Outcome, SendTo
+
+REQUEST = struct.Struct("<IIIII")
+REPLY = struct.Struct("<III")
+DEVICE_WSKSEND = 0
+DEVICE_PROVIDER = 1
+CODE_DETACH = 0
+DEADLINE = 30.0
+WINDOW_BYTES = 512 * 1024
+
+
+class Stream(Protocol):
+    """A binary duplex stream: what a channel of an SSH connection offers, or a process with two pipes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes as soon as there are any; none at the end of the stream."""
+
+    def write(self, data: bytes, /) -> object:
+        """Write all of ``data``."""
+
+    def close(self) -> object:
+        """End the stream in both directions."""
+
+
+class WskCtl:
+    """A conversation with one loaded driver.
+
+    Args:
+        stream: joined to standard input and output of ``wskctl.exe serve``.
+        deadline: seconds that one request may take; the driver's own waits are shorter.
+    """
+
+    def __init__(self, stream: Stream, deadline: float = DEADLINE) -> None:
+        self._stream = stream
+        self._deadline = deadline
+        self._tag = 0
+        self._handles: dict[int, int] = {}
+        self._waiting: dict[int, list[int]] = {}  # tickets of sends in flight, by socket, oldest first
+        self._ticket = 0
+        self._frames: queue.Queue[bytes | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, name="wskctl replies", daemon=True)
+        self._reader.start()
+
+    def execute(self, operation: Operation) -> Outcome:
+        """Carry out one operation; see ``submit``."""
+        return self.submit((operation,))[0]
+
+    def submit(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Carry out operations in order, many on their way at once.
+
+        A Collect names steps; it is given the completions of the oldest sends without wait on its socket, in the order
+        in which it names them.
+
+        Raises:
+            Failure: the driver did not answer in time, or answered what the interface does not allow.
+            LabError: the relay ended.
+        """
+        outcomes: list[Outcome] = []
+        batch: list[Operation] = []
+        weight = 0
+        for operation in operations:
+            if isinstance(operation, Collect):  # a send that was refused is not waited for
+                outcomes += self._exchange(batch)
+                batch, weight = [], 0
+            batch.append(operation)
+            weight += len(operation.buffer.mdls) * 64 + operation.buffer.size if isinstance(operation, SendTo) else 64
+            # A handle must be known before it is used, and replies must be read before the pipes are full.
+            if isinstance(operation, Open | Close) or weight > WINDOW_BYTES:
+                outcomes += self._exchange(batch)
+                batch, weight = [], 0
+        return outcomes + self._exchange(batch)
+
+    def accounts(self) -> Accounts:
+        """The driver's books."""
+        return abi.decode_accounts(self._ask(abi.encode_accounts()))
+
+    def ledger(self) -> dict[str, int]:
+        """The driver's books with the accounts that ``Accounts`` leaves out (calls, canaries)."""
+        return abi.decode_ledger(self._ask(abi.encode_accounts()))
+
+    def info(self) -> abi.Info:
+        """What the driver says of itself; Failure when it speaks another version of the interface."""
+        info = abi.decode_info(self._ask(abi.encode_info()))
+        if info.abi_version != abi.VERSION:
+            raise Failure(
+                f"the driver speaks version {info.abi_version} of its interface, the harness {abi.VERSION}",
+                mend="build driver and harness from one tree",
+            )
+        return info
+
+    def ioctl(self, code: int, payload: bytes, capacity: int, device: int = DEVICE_WSKSEND) -> tuple[int, bytes]:
+        """One IOCTL as it is: NTSTATUS and output. For hostile requests and for other devices."""
+        return self._roundtrip([(device, abi.Request(code, payload, capacity))])[0]
+
+    def detach(self, device: int = DEVICE_WSKSEND) -> None:
+        """Let the relay close the device: its sockets close and its driver can unload. A request opens it again."""
+        self._roundtrip([(device, abi.Request(CODE_DETACH, b"", 0))])
+        if device == DEVICE_WSKSEND:
+            self._handles.clear()
+            self._waiting.clear()
+
+    def close(self) -> None:
+        """End the relay; the driver closes what is still open."""
+        self._stream.close()
+        self._reader.join(self._deadline)
+
+    def _exchange(self, operations: Sequence[Operation]) -> list[Outcome]:
+        requests = []
+        tickets: list[dict[int, int]] = []  # for a Collect: step by ticket
+        for operation in operations:
+            steps = self._steps(operation)
+            tickets.append(steps)
+            named = {step: ticket for ticket, step in steps.items()}
+            requests.append((DEVICE_WSKSEND, abi.encode(operation, self._handles, self._ticket, named)))
+        outcomes = []
+        sent = self._ticket - sum(_unwaited(operation) for operation in operations)
+        for operation, steps, (status, data) in zip(operations, tickets, self._roundtrip(requests), strict=True):
+            outcomes.append(abi.decode(operation, status, data, steps))
+            if isinstance(operation, Open):
+                self._handles[operation.socket] = abi.opened_handle(status, data)
+                self._waiting.pop(operation.socket, None)
+            elif isinstance(operation, SendTo) and _unwaited(operation):
+                sent += 1
+                if status != abi.STATUS_SUCCESS:
+                    self._waiting[operation.socket].remove(sent)
+        return outcomes
+
+    def _steps(self, operation: Operation) -> dict[int, int]:
+        """Give a send without wait its ticket; for a Collect take the oldest tickets of its socket with their steps."""
+        if isinstance(operation, SendTo) and _unwaited(operation):
+            self._ticket += 1
+            self._waiting.setdefault(operation.socket, []).append(self._ticket)
+        if not isinstance(operation, Collect):
+            return {}
+        waiting = self._waiting.setdefault(operation.socket, [])
+        tickets = waiting[: len(operation.steps)]
+        del waiting[: len(operation.steps)]
+        # A step too many is asked for by a ticket that was never given, which the driver refuses.
+        tickets += range(-1 & 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF - (len(operation.steps) - len(tickets)), -1)
+        return dict(zip(tickets, operation.steps, strict=True))
+
+    def _ask(self, request: abi.Request) -> bytes:
+        status, data = self._roundtrip([(DEVICE_WSKSEND, request)])[0]
+        if status != abi.STATUS_SUCCESS:
+            raise Failure(f"the driver refused IOCTL {request.code:#x} with {status:#010x}")
+        return data
+
+    def _roundtrip(self, requests: Iterable[tuple[int, abi.Request]]) -> list[tuple[int, bytes]]:
+        tags = []
+        frames = []
+        for device, request in requests:
+            self._tag = (self._tag + 1) & 0xFFFFFFFF
+            tags.append(self._tag)
+            head = (REQUEST.size - 4 + len(request.payload), self._tag, device, request.code, request.capacity)
+            frames.append(REQUEST.pack(*head) + request.payload)
+        try:
+            self._stream.write(b"".join(frames))
+        except OSError as error:
+            raise LabError(f"the relay in the guest takes no request ({error})") from error
+        return [self._reply(tag) for tag in tags]
+
+    def _reply(self, tag: int) -> tuple[int, bytes]:
+        try:
+            frame = self._frames.get(timeout=self._deadline)
+        except queue.Empty:
+            raise Failure(f"the driver did not answer a request within {self._deadline:.0f} s") from None
+        if frame is None:
+            self._frames.put(None)
+            raise LabError("the relay in the guest ended (wskctl.exe serve)")
+        _, answered, status = REPLY.unpack_from(frame)
+        if answered != tag:
+            raise LabError(f"the relay in the guest answered request {answered} where {tag} was due")
+        return status, frame[REPLY.size :]
+
+    def _read(self) -> None:
+        buffer = bytearray()
+        while True:
+            try:
+                data = self._stream.read(1 << 16)
+            except (OSError, ValueError):
+                data = b""
+            if not data:
+                self._frames.put(None)
+                return
+            buffer += data
+            while len(buffer) >= 4 and len(buffer) >= (length := int.from_bytes(buffer[:4], "little") + 4):
+                self._frames.put(bytes(buffer[:length]))
+                del buffer[:length]
+
+
+def _unwaited(operation: Operation) -> bool:
+    return isinstance(operation, SendTo) and not operation.wait

@@ -1,0 +1,228 @@
+"""Builds wsksend.sys, wskctl.exe and netio.sys from ``drivers/`` with mingw-w64: same sources, same bytes.
+
+Results lie in the cache under a key of everything that goes into them (sources, compiler, flags, defects).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from harness import resources
+from harness.errors import LabError, UsageError
+
+COMPILER = "x86_64-w64-mingw32-gcc"
+STRIP = "x86_64-w64-mingw32-strip"
+MEND = "apt-get install gcc-mingw-w64-x86-64"
+
+_COMMON = (
+    "-std=gnu11",
+    "-O2",
+    "-g",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wframe-larger-than=2048",  # a kernel stack is three pages, and the probe of larger frames is left out
+    "-fno-stack-protector",
+    "-fno-ident",
+    "-mno-stack-arg-probe",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-D_WIN32_WINNT=0x0A00",
+    "-nostdlib",
+    "-nostartfiles",
+    "-Wl,--no-insert-timestamp",
+    "-Wl,--gc-sections",
+)
+_KERNEL = (
+    "-ffreestanding",
+    "-D_AMD64_",
+    "-shared",
+    "-Wl,--subsystem,native:10.0",
+    "-Wl,--entry,DriverEntry",
+    "-Wl,--image-base,0x140000000",
+    "-Wl,--section-alignment,0x1000",
+    "-Wl,--file-alignment,0x200",
+    "-Wl,--dynamicbase",
+    "-Wl,--nxcompat",
+    "-Wl,--high-entropy-va",
+    "-Wl,--wdmdriver",
+    "-Wl,--exclude-all-symbols",
+    "-Wl,--disable-runtime-pseudo-reloc",
+    "-Wl,--disable-auto-import",
+)
+_USER = ("-Wl,--subsystem,console", "-Wl,--entry,Start")
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    folder: str
+    file: str
+    flags: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+
+_PRODUCTS = (
+    _Product("wsksend", "wsksend.sys", _KERNEL, ("-lntoskrnl", "-lhal", "-lnetio")),
+    _Product("netio", "netio.sys", _KERNEL, ("-lntoskrnl",)),
+    _Product("wskctl", "wskctl.exe", _USER, ("-lkernel32", "-lntdll")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverBuild:
+    """The files of one build.
+
+    Args:
+        wsksend_sys: the WSK driver, stripped, unsigned.
+        wsksend_debug: the same image with its symbols, for ``addr2line``.
+        wskctl_exe: the relay of the guest's user mode.
+        netio_sys: the WSK provider of the Wine guest.
+        key: SHA-256 over everything that went into them.
+    """
+
+    wsksend_sys: Path
+    wsksend_debug: Path
+    wskctl_exe: Path
+    netio_sys: Path
+    key: str
+
+    @classmethod
+    def within(cls, folder: Path, key: str) -> DriverBuild:
+        """The build whose files lie in ``folder``."""
+        debug = folder / "wsksend.debug.sys"
+        return cls(folder / "wsksend.sys", debug, folder / "wskctl.exe", folder / "netio.sys", key)
+
+    def complete(self) -> bool:
+        """Whether every file is there."""
+        return all(path.is_file() for path in (self.wsksend_sys, self.wsksend_debug, self.wskctl_exe, self.netio_sys))
+
+
+def build(out: Path | None = None, *, defines: Sequence[str] = (), sources: Path | None = None) -> DriverBuild:
+    """Build the drivers, or find them in the cache.
+
+    Args:
+        out: folder to put the files into besides; made if missing.
+        defines: defects to build in, named as in ``drivers/wsksend/defects.h`` ("DEFECT_LAST_BYTE_CUT").
+        sources: the ``drivers`` folder; that of this installation by default.
+
+    Raises:
+        LabError: the compiler is missing, or the sources do not compile.
+        UsageError: a define that ``defects.h`` does not know, or a folder that cannot be written.
+    """
+    sources = sources or resources.root() / "drivers"
+    _check_defines(sources, defines)
+    key = _key(sources, defines)
+    folder = resources.cache() / "drivers" / key
+    built = DriverBuild.within(folder, key)
+    if not built.complete():
+        _build_into(folder, sources, defines)
+    if out is None:
+        return built
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path in sorted(folder.iterdir()):
+            shutil.copyfile(path, out / path.name)
+    except OSError as error:
+        raise UsageError(f"cannot put the drivers into {out}: {error.strerror}") from error
+    return DriverBuild.within(out, key)
+
+
+def _check_defines(sources: Path, defines: Sequence[str]) -> None:
+    header = (sources / "wsksend" / "defects.h").read_text()
+    known = [line.split()[1] for line in header.splitlines() if line.startswith("#ifndef DEFECT_")]
+    for define in defines:
+        if define not in known:
+            raise UsageError(f"no such defect: {define}", mend=f"known are {', '.join(known)}")
+
+
+def _files(sources: Path) -> list[Path]:
+    return sorted(path for path in sources.rglob("*") if path.suffix in (".c", ".h"))
+
+
+@cache
+def _compiler_version() -> str:
+    try:
+        run = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise LabError(f"the drivers need {COMPILER}, which does not run", mend=MEND) from error
+    return run.stdout
+
+
+def _key(sources: Path, defines: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for text in (_compiler_version(), repr((_COMMON, _PRODUCTS, sorted(defines)))):
+        digest.update(text.encode() + b"\0")
+    for path in _files(sources):
+        digest.update(str(path.relative_to(sources)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _build_into(folder: Path, sources: Path, defines: Sequence[str]) -> None:
+    """Build beside ``folder`` and move the result there as a whole, so that nobody ever sees half a build."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as temporary:
+            made = Path(temporary) / "out"
+            made.mkdir()
+            for product in _PRODUCTS:
+                _compile(product, made, sources, defines)
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                made.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another process was quicker, with the same bytes
+                    raise
+    except OSError as error:
+        raise LabError(f"cannot write the drivers to {folder}: {error.strerror}") from error
+
+
+def _compile(product: _Product, out: Path, sources: Path, defines: Sequence[str]) -> None:
+    target = out / product.file
+    debug = target.with_suffix(".debug" + target.suffix)
+    command = [
+        COMPILER,
+        *_COMMON,
+        *product.flags,
+        f"-ffile-prefix-map={sources}=drivers",
+        f"-I{sources / 'include'}",
+        *_kernel_headers(product),
+        *(f"-D{define}=1" for define in sorted(defines)),
+        "-o",
+        str(target),
+        *(str(path) for path in _files(sources / product.folder) if path.suffix == ".c"),
+        *product.libraries,
+    ]
+    _run(command, f"{product.file} does not compile")
+    target.rename(debug)
+    _run([STRIP, "-o", str(target), str(debug)], f"{product.file} cannot be stripped")
+
+
+def _kernel_headers(product: _Product) -> tuple[str, ...]:
+    if product.flags is not _KERNEL:
+        return ()
+    run = subprocess.run([COMPILER, "-print-sysroot"], capture_output=True, text=True, check=False)
+    roots = [Path(run.stdout.strip() or "/usr/x86_64-w64-mingw32"), Path("/usr/share/mingw-w64"), Path("/usr")]
+    for root in roots:
+        for include in (root / "include" / "ddk", root / "mingw" / "include" / "ddk"):
+            if (include / "ntddk.h").is_file():
+                return ("-isystem", str(include))
+    raise LabError("mingw-w64's driver headers (ddk/ntddk.h) are missing", mend="apt-get install mingw-w64-x86-64-dev")
+
+
+def _run(command: list[str], failure: str) -> None:
+    # The environment must not change the output: SOURCE_DATE_EPOCH, LANG and the like stay out.
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    except OSError as error:
+        raise LabError(f"the drivers need {command[0]}, which does not run", mend=MEND) from error
+    if run.returncode != 0:
+        raise LabError(f"{failure}: {(run.stderr.strip().splitlines() or ['no message'])[0]}", detail=run.stderr)
