@@ -53,7 +53,14 @@ def elf_closure(tree: Path, files: Iterable[Path]) -> list[Path]:
     loader = libraries / "ld-linux-x86-64.so.2"
     needed = {loader.relative_to(tree)}
     for file in files:
-        argv = [loader, "--inhibit-cache", "--library-path", f"{libraries}:{file.parent}", "--list", file]
+        argv: list[str | Path] = [
+            loader,
+            "--inhibit-cache",
+            "--library-path",
+            f"{libraries}:{file.parent}",
+            "--list",
+            file,
+        ]
         listed = subprocess.run(argv, capture_output=True, text=True, check=False)
         missing = [line.split()[0] for line in listed.stdout.splitlines() if line.endswith("not found")]
         if listed.returncode or missing:

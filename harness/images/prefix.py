@@ -1,4 +1,4 @@
-"""The Wine prefix of the guest: made by Wine itself inside the unpacked tree, then pruned to what a driver start needs."""
+"""The Wine prefix of the guest: made by Wine itself in the unpacked tree, then pruned to what a driver start needs."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def prune(tree: Path, programs: Iterable[str], keep: Sequence[str], drop: Sequen
     for path in list(windows.iterdir()):
         if path.is_dir() and path.name != "system32":
             shutil.rmtree(path)
-    for path in ("drive_c/Program Files", "drive_c/Program Files (x86)", "drive_c/ProgramData"):
-        shutil.rmtree(prefix / path, ignore_errors=True)
+    for unused in ("Program Files", "Program Files (x86)", "ProgramData"):
+        shutil.rmtree(prefix / "drive_c" / unused, ignore_errors=True)
     shutil.rmtree(windows / "system32")
     (windows / "system32/drivers").mkdir(parents=True)
     (windows / "temp").mkdir()
@@ -81,7 +81,7 @@ def pruned_registry(text: str, keep: Sequence[str], drop: Sequence[str]) -> str:
     ignored), and goes when that one is in ``drop``, or when there is none.
 
     Args:
-        text: the file: a head, then sections that begin with a line ``[Path\\\\To\\\\Key] time``.
+        text: the file: a head, then sections that begin with a line ``[Path] time``, backslashes of the path doubled.
         keep: path prefixes of sections that stay, with single backslashes.
         drop: path prefixes of sections that go.
     """

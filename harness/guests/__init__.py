@@ -1,0 +1,1 @@
+"""Guests: what an operating system under test boots from, and how it is driven with its own commands."""

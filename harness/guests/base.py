@@ -1,0 +1,137 @@
+"""What the harness asks of a guest, in Windows' own commands; every guest answers the same ones.
+
+A guest is driven through a ``Shell`` alone, so that nothing here knows SSH, libvirt or Linux.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from pathlib import Path
+from typing import Protocol
+
+from harness.errors import LabError
+from harness.guests import netsh, services
+from harness.vm.domain import BootSpec
+
+DUT_INTERFACE = "DUT"
+
+
+class Result(Protocol):
+    """What a command in the guest gave: exit code, standard output and standard error as text."""
+
+    @property
+    def exit_code(self) -> int:
+        """The program's exit code, as far as the way into the guest carries it."""
+
+    @property
+    def stdout(self) -> str:
+        """Standard output."""
+
+    @property
+    def stderr(self) -> str:
+        """Standard error."""
+
+
+class Shell(Protocol):
+    """The way into a guest (``harness.control.ssh.Shell``)."""
+
+    def run(self, command: str, timeout: float = ...) -> Result:
+        """Run one command line; raises AwaitTimeout when it does not end in ``timeout`` seconds."""
+
+    def put(self, local: Path | bytes, remote: str) -> None:
+        """Copy a file, or bytes, into the guest."""
+
+
+class Link(Protocol):
+    """The DUT NIC's addresses and neighbours (``harness.model.site.Site``)."""
+
+    @property
+    def interfaces4(self) -> tuple[IPv4Interface, ...]:
+        """IPv4 addresses with their prefixes, the primary one first."""
+
+    @property
+    def interfaces6(self) -> tuple[IPv6Interface, ...]:
+        """IPv6 addresses with their prefixes, the primary one first."""
+
+    @property
+    def neighbours(self) -> Mapping[IPv4Address | IPv6Address, bytes]:
+        """MAC of every address that gets a static neighbour entry."""
+
+    @property
+    def mtu(self) -> int:
+        """Largest IP packet of the link, in bytes."""
+
+
+class Guest(ABC):
+    """One guest: what it boots from and who may log in, and the commands that drive it.
+
+    Attributes:
+        name: as in harness.toml.
+        ready_line: text that the guest's console shows when its services are up.
+        boot_seconds: how long a guest without hardware virtualisation may take to show it.
+    """
+
+    name: str
+    ready_line: str
+    boot_seconds: float
+
+    @abstractmethod
+    def boot_spec(self) -> BootSpec:
+        """Kernel, disks, memory and machine."""
+
+    @property
+    @abstractmethod
+    def ssh_private_key(self) -> Path:
+        """The key that the guest lets in."""
+
+    @property
+    @abstractmethod
+    def host_public_key(self) -> str:
+        """What the guest proves itself with: "ssh-ed25519 BASE64"."""
+
+    def configure_dut(self, shell: Shell, link: Link, timeout: float = 60.0) -> None:
+        """Give the DUT NIC its MTU, addresses, static neighbours and the routes for broadcasts and multicasts.
+
+        May be called again: what is there already is replaced.
+
+        Raises:
+            LabError: the guest refuses; its words are quoted.
+        """
+        commands = netsh.configuration(DUT_INTERFACE, link.interfaces4, link.interfaces6, link.neighbours, link.mtu)
+        result = shell.run(" && ".join(commands), timeout)
+        if result.exit_code == 0:
+            return
+        for command in netsh.removal(DUT_INTERFACE, link.interfaces4, link.interfaces6, link.neighbours):
+            shell.run(command, timeout)  # fails for what is not there, which is what we want of it
+        result = shell.run(" && ".join(commands), timeout)
+        if result.exit_code:
+            said = " ".join(f"{result.stdout} {result.stderr}".split())
+            raise LabError(f"the guest refuses the addresses of its NIC under test: {said}")
+
+    def load_driver(self, shell: Shell, sys_path: str, name: str, timeout: float = 60.0) -> None:
+        """Register a driver as a kernel service and start it; one that is registered already is replaced.
+
+        Args:
+            shell: the way into the guest.
+            sys_path: the driver's file in the guest ("C:/harness/wsksend.sys").
+            name: the service's name.
+            timeout: seconds for each command.
+
+        Raises:
+            Failure: the guest does not load it; says why in words.
+        """
+        services.load(shell, sys_path, name, timeout)
+
+    def unload_driver(self, shell: Shell, name: str, timeout: float = 30.0) -> None:
+        """Stop a driver, wait until it has stopped, and delete its service.
+
+        Raises:
+            Failure: it refuses, or is not stopped after ``timeout`` seconds.
+        """
+        services.unload(shell, name, timeout)
+
+    def driver_state(self, shell: Shell, name: str, timeout: float = 30.0) -> str | None:
+        """State of a driver's service as Windows calls it ("RUNNING", "STOPPED", ...), ``None`` without service."""
+        return services.state(shell, name, timeout)
