@@ -1,0 +1,270 @@
+"""Drives a guest over SSH: commands, files and byte streams; the only module that imports paramiko.
+
+The guest proves itself by a pinned host key, the harness by its own key; no password, no agent, no known_hosts.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import logging
+import select
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import paramiko
+
+from harness.errors import AwaitTimeout, LabError
+
+PORT, USER = 22, "root"
+_ATTEMPT_SECONDS = 5.0
+_BETWEEN_ATTEMPTS_SECONDS = 0.1
+_KEEPALIVE_SECONDS = 15
+_CHUNK = 1 << 16
+_ORPHAN_SECONDS = 1.0  # a process left behind by a command may hold its output open; it is not waited for longer
+
+_TRANSIENT = (OSError, EOFError, paramiko.SSHException)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command gave.
+
+    Args:
+        exit_code: unsigned, 32 bits on Windows; -1 when the guest gave none.
+        stdout, stderr: text with CRLF turned into LF; bytes that are not UTF-8 are replaced.
+    """
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class Stream:
+    """A command's standard input and output as a binary duplex stream (``harness.control.wskctl``'s protocol).
+
+    Its standard error is kept and quoted in errors.
+    """
+
+    def __init__(self, channel: paramiko.Channel, command: str) -> None:
+        self._channel = channel
+        self._command = command
+        self._errors = b""
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes as soon as there are any; none at the end of the stream, however it ended."""
+        try:
+            return self._channel.recv(size)
+        except OSError:
+            return b""
+
+    def write(self, data: bytes) -> None:
+        """Write all of ``data``.
+
+        Raises:
+            LabError: the command ended, or the connection broke.
+        """
+        try:
+            self._channel.settimeout(None)
+            self._channel.sendall(data)
+        except OSError as error:
+            raise LabError(f"the stream of {self._command!r} broke: {error}", detail=self.errors()) from error
+
+    def errors(self) -> str:
+        """What the command wrote to standard error so far."""
+        while self._channel.recv_stderr_ready():
+            self._errors += self._channel.recv_stderr(_CHUNK)
+        return _text(self._errors)
+
+    def close(self) -> None:
+        """End the stream in both directions; the command sees the end of its input."""
+        self._channel.close()
+
+
+class Shell:
+    """A connection to a guest's SSH server; ``connect`` makes one."""
+
+    def __init__(self, transport: paramiko.Transport, host: str) -> None:
+        self._transport = transport
+        self._host = host
+        self._sftp: paramiko.SFTPClient | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    @classmethod
+    def connect(
+        cls,
+        host: str,
+        key: Path,
+        host_public_key: str,
+        deadline: float,
+        console_tail: Callable[[], str] = lambda: "",
+        *,
+        user: str = USER,
+        port: int = PORT,
+        alive: Callable[[], None] = lambda: None,
+    ) -> Self:
+        """Wait until the guest answers, make sure that it is the right one, and log in.
+
+        Args:
+            host: its address.
+            key: private key file (OpenSSH).
+            host_public_key: "ssh-ed25519 BASE64", what the guest must prove itself with.
+            deadline: seconds to wait.
+            console_tail: gives the last lines of the guest's console, for errors.
+            user: login name.
+            port: TCP port.
+            alive: called before each attempt; raises when waiting has no point (the machine ended).
+
+        Raises:
+            AwaitTimeout: no login in time; names the last reason.
+            LabError: the host key is another one, or the guest refuses ours.
+        """
+        identity = paramiko.PKey.from_path(key)
+        kind, _, blob = host_public_key.strip().partition(" ")
+        expected = paramiko.PKey.from_type_string(kind, base64.b64decode(blob.split(" ")[0]))
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # every reason is in an exception already
+        end = time.monotonic() + deadline
+        reason = "no attempt was made"
+        while (left := end - time.monotonic()) > 0:
+            alive()
+            try:
+                return cls(_login(host, port, user, identity, expected, min(left, _ATTEMPT_SECONDS)), host)
+            except paramiko.AuthenticationException as error:
+                raise LabError(f"the guest refuses the harness's key: {error}", detail=console_tail()) from error
+            except paramiko.BadHostKeyException as error:
+                raise LabError(f"{host} answers with another host key than the guest's: {error}") from error
+            except _TRANSIENT as error:
+                reason = str(error) or type(error).__name__
+            # A refused connection says nothing of when to try again: this is the one place that polls.
+            time.sleep(min(_BETWEEN_ATTEMPTS_SECONDS, max(0.0, end - time.monotonic())))
+        raise AwaitTimeout(f"the guest's SSH at {host} ({reason})", deadline, detail=console_tail())
+
+    def run(self, command: str, timeout: float = 60.0) -> Result:
+        """Run a command and wait for its end.
+
+        Raises:
+            AwaitTimeout: it did not end within ``timeout`` seconds.
+            LabError: the connection broke.
+        """
+        channel = self._execute(command)
+        out, err = bytearray(), bytearray()
+        deadline = time.monotonic() + timeout
+        exited = 0.0
+        with contextlib.closing(channel):
+            while True:
+                ended = channel.eof_received or channel.closed  # before the last look: what came before it counts
+                _drain(channel, out, err)
+                if ended:
+                    break
+                now = time.monotonic()
+                if channel.exit_status_ready():
+                    exited = exited or now
+                    if now - exited > _ORPHAN_SECONDS:
+                        break
+                if now > deadline:
+                    raise AwaitTimeout(f"{command!r} to end in the guest", timeout, detail=_text(out + err))
+                select.select([channel], [], [], min(deadline - now + 0.001, _ORPHAN_SECONDS / 2))
+            if not channel.status_event.wait(max(0.1, deadline - time.monotonic())) or not self._transport.is_active():
+                raise LabError(f"the connection to the guest broke during {command!r}", detail=_text(out + err))
+            code = channel.recv_exit_status()
+            return Result(code & 0xFFFFFFFF if code >= 0 else -1, _text(out), _text(err))
+
+    def put(self, local: Path | bytes, remote: str) -> None:
+        """Copy a file, or bytes, to the guest.
+
+        Raises:
+            LabError: the guest refused; its folder may be missing, or a loaded driver holds the file.
+        """
+        try:
+            if self._sftp is None:
+                self._sftp = paramiko.SFTPClient.from_transport(self._transport)
+            assert self._sftp is not None
+            source = io.BytesIO(local if isinstance(local, bytes) else local.read_bytes())
+            self._sftp.putfo(source, remote)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise LabError(f"cannot write {remote} in the guest: {error}") from error
+
+    def get(self, remote: str) -> bytes:
+        """Read a file of the guest.
+
+        Raises:
+            LabError: the guest refused.
+        """
+        try:
+            if self._sftp is None:
+                self._sftp = paramiko.SFTPClient.from_transport(self._transport)
+            assert self._sftp is not None
+            sink = io.BytesIO()
+            self._sftp.getfo(remote, sink)
+            return sink.getvalue()
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise LabError(f"cannot read {remote} in the guest: {error}") from error
+
+    def open_stream(self, command: str) -> Stream:
+        """Start a command and talk to it in bytes.
+
+        Raises:
+            LabError: the connection broke.
+        """
+        return Stream(self._execute(command), command)
+
+    def is_active(self) -> bool:
+        """Whether the connection still stands."""
+        return self._transport.is_active()
+
+    def close(self) -> None:
+        """Close the connection and every stream on it."""
+        self._transport.close()
+
+    def _execute(self, command: str) -> paramiko.Channel:
+        try:
+            channel = self._transport.open_session(timeout=_ATTEMPT_SECONDS * 2)
+            channel.exec_command(command)
+        except _TRANSIENT as error:
+            reason = str(error) or type(error).__name__
+            raise LabError(f"cannot start {command!r} in the guest: {reason}") from error
+        return channel
+
+
+def _login(
+    host: str, port: int, user: str, identity: paramiko.PKey, expected: paramiko.PKey, seconds: float
+) -> paramiko.Transport:
+    """One attempt."""
+    connection = socket.create_connection((host, port), timeout=seconds)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    transport = paramiko.Transport(connection)
+    try:
+        transport.banner_timeout = seconds
+        transport.auth_timeout = seconds * 4
+        transport.start_client(timeout=seconds * 4)
+        seen = transport.get_remote_server_key()
+        if seen != expected:
+            raise paramiko.BadHostKeyException(host, seen, expected)
+        transport.auth_publickey(user, identity)
+        transport.set_keepalive(_KEEPALIVE_SECONDS)
+    except BaseException:
+        transport.close()
+        raise
+    return transport
+
+
+def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray) -> None:
+    while channel.recv_ready():
+        out += channel.recv(_CHUNK)
+    while channel.recv_stderr_ready():
+        err += channel.recv_stderr(_CHUNK)
+
+
+def _text(data: bytes | bytearray) -> str:
+    return bytes(data).decode("utf-8", errors="replace").replace("\r\n", "\n")
