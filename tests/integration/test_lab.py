@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # A worker as the harness starts them: a lab with network, DHCP, a child and a temporary file; says "up" and waits.
 WORKER = """
-import sys, tempfile
+import signal, sys, tempfile
 from harness.lab import dhcp, namespace
 from harness.lab.network import CONTROL_BRIDGE, CONTROL_GUEST, CONTROL_NIC_MAC, LabNetwork
 from harness.lab.process import Child
@@ -36,7 +36,7 @@ with LabNetwork(), dhcp.serve(CONTROL_BRIDGE, CONTROL_NIC_MAC, CONTROL_GUEST, wo
     Child("a child", ["sleep", TOKEN], work / "child.log")
     tempfile.NamedTemporaryFile(prefix="wsk-leak-", delete=False)
     print("up", flush=True)
-    sys.stdin.read()
+    signal.pause()
 """
 OUTER = """
 import subprocess, sys
