@@ -18,7 +18,7 @@ class BurstTracker:
 
     def __init__(self, burst: ExpectedBurst) -> None:
         self.burst = burst
-        self.form = Form(burst.template)
+        self.forms = tuple(Form(item) for item in (burst.template, *burst.template.alternatives))
         self.matched = 0
         self.altered = 0
         self.duplicated = 0
@@ -29,11 +29,18 @@ class BurstTracker:
         self._tally: dict[int, int] = {}
         self._last = -1
 
-    def take(self, seen: SeenDatagram, port: int, findings: list[Finding]) -> bool:
-        """Whether the datagram is one of this burst's; counts it, as a duplicate when it had been seen before."""
+    def take(self, seen: SeenDatagram, port: int, findings: list[Finding]) -> Form | None:
+        """The form in which the datagram is one of this burst's; counts it, as a duplicate if it came before."""
         sequence = self.burst.sequence_of(seen.payload)
-        if sequence is None or not equal(self.form, seen, port, self.burst.payload(sequence)):
-            return False
+        if sequence is None:
+            return None
+        payload = self.burst.payload(sequence)
+        for form in self.forms:
+            if equal(form, seen, port, payload):
+                return form if self._book(sequence, seen, findings) else None
+        return None
+
+    def _book(self, sequence: int, seen: SeenDatagram, findings: list[Finding]) -> bool:
         if self._short:
             tally = self._tally.get(sequence, 0)
             fresh = tally < self.burst.copies(sequence)

@@ -108,11 +108,11 @@ def _identity(form: Form, seen: SeenDatagram, port: int, payload: bytes) -> list
     out: list[Difference] = []
     if seen.destination != form.destination:
         out.append(_address("ip.destination", form.destination, seen.destination))
-    if seen.destination_port != expected.destination.port:
+    if seen.headed and seen.destination_port != expected.destination.port:
         out.append(_port("udp.destination_port", expected.destination.port, seen.destination_port))
     if seen.source not in form.sources:
         out.append(_address("ip.source", form.source, seen.source))
-    if port not in (0, seen.source_port):
+    if seen.headed and port not in (0, seen.source_port):
         out.append(_port("udp.source_port", port, seen.source_port))
     if seen.complete and seen.payload != payload:
         out.append(payload_difference(payload, seen.payload))
@@ -186,7 +186,8 @@ def payload_difference(expected: bytes, seen: bytes) -> Difference:
     at = next((i for i in range(shared) if expected[i] != seen[i]), shared)
     parts: list[str] = []
     if at < shared:
-        parts.append(f"first differing byte {at}: expected {_context(expected, at)}, seen {_context(seen, at)}")
+        wrong = sum(1 for a, b in zip(expected, seen, strict=False) if a != b)
+        parts.append(f"first differing byte {at}, {wrong} of {shared} differ")
         shift = seen.find(expected[:16]) if len(expected) >= 4 else -1
         back = expected.find(seen[:16]) if len(seen) >= 4 else -1
         if shift > 0:
@@ -200,6 +201,8 @@ def payload_difference(expected: bytes, seen: bytes) -> Difference:
     else:
         parts.append(f"{len(seen) - len(expected)} bytes too many: {_tail(seen, at)}")
     if len(expected) != len(seen):
+        if at < shared:
+            parts.append(f"expected {_context(expected, at)}, seen {_context(seen, at)}")
         return Difference("udp.payload", f"{len(expected)} bytes", f"{len(seen)} bytes", "; ".join(parts))
     return Difference("udp.payload", _context(expected, at), _context(seen, at), "; ".join(parts))
 

@@ -15,7 +15,7 @@ from harness.model.profile import Mark, StackProfile
 from harness.verify.verdict import Finding, Observation, Verdict
 from harness.wsk import operations as op
 from harness.wsk import status as nt
-from harness.wsk.types import Completion
+from harness.wsk.types import Address, Completion, Endpoint
 
 _DISPATCH_LEVEL = 2
 
@@ -160,6 +160,11 @@ def _information(result: Judged, prediction: Prediction, completion: Completion)
     )
 
 
+def _address(endpoint: Endpoint) -> tuple[Address, int]:
+    wire = unmapped(endpoint)
+    return wire.address, wire.port
+
+
 def _endpoints(
     result: Judged, prediction: Prediction, outcome: op.Outcome, completion: Completion, profile: StackProfile
 ) -> None:
@@ -181,6 +186,6 @@ def _endpoints(
             text = "the range can be configured"
             result.observed.append(Observation(prediction.step, "udp.ephemeral_port", ports, str(got.port), text))
     sender = prediction.sender
-    if sender is not None and got is not None and unmapped(got) != unmapped(sender):
+    if sender is not None and got is not None and _address(got) != _address(sender):
         detail = "a socket with a fixed remote address receives from there only"
         result.wrong(Verdict.UNEXPECTED, prediction.step, "receive.sender", str(sender), str(got), detail)

@@ -108,8 +108,9 @@ class Matcher:
                     self.result.pairs.append((slot.expected, seen))
                     return True
         for burst in self._bursts:
-            if burst.take(seen, self._port(burst.burst.template), self.result.findings):
-                self._take(burst.form, seen)
+            taken = burst.take(seen, self._port(burst.burst.template), self.result.findings)
+            if taken is not None:
+                self._take(taken, seen)
                 return True
         return False
 

@@ -125,6 +125,7 @@ class Reassembler:
             problems,
             complete,
         )
+        seen.headed = first.offset == 0
         seen.in_order = [piece.frame for piece in pieces] == list(numbers)
         return seen
 

@@ -36,6 +36,7 @@ class SeenDatagram:
         source, destination: packed addresses, 4 or 16 bytes.
         layout: bytes of IP payload per frame, by ascending offset.
         trailer: bytes after the IP packets, joined.
+        headed: false when the fragment with the UDP header is missing, so that ports and checksum are unknown.
         complete: false for a fragmented datagram of which parts are missing (the payload has zeros there).
         problems: what is wrong with it whatever was sent.
     """
@@ -57,6 +58,7 @@ class SeenDatagram:
     layout: tuple[int, ...]
     trailer: bytes = b""
     complete: bool = True
+    headed: bool = True
     in_order: bool = True
     problems: tuple[Problem, ...] = ()
 

@@ -14,7 +14,9 @@ from typing import Any
 
 PEER = "02:00:00:00:d0:01"
 SETUP = """
-link add d0 address 52:54:00:d0:00:01 type bridge
+link add d0 address 52:54:00:d0:00:01 type veth peer name d1
+link set d1 up
+link set d0 gso_max_segs 1
 link set d0 up
 -4 addr add 192.0.2.10/24 broadcast + dev d0
 -6 addr add 2001:db8:0:1::10/64 dev d0 nodad

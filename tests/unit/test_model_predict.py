@@ -7,7 +7,6 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from verify_kit import EPHEMERAL, HOST_MAC, Plan, at, done, site
 
 from harness.errors import UsageError
 from harness.model.addresses import Cast, mac_text
@@ -19,6 +18,7 @@ from harness.wsk import operations as op
 from harness.wsk import options as opt
 from harness.wsk import status as nt
 from harness.wsk.types import AF_INET, AF_INET6, Endpoint, Mdl, WskBuf
+from tests.unit.verify_kit import EPHEMERAL, HOST_MAC, Plan, at, done, site
 
 SITE = site()
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from verify_kit import Plan, at, site
 
 from harness.errors import UsageError
 from harness.model.site import Site
 from harness.wsk import operations as op
 from harness.wsk import plan
 from harness.wsk.types import Completion, ControlMessage, Endpoint, Family, Mdl, WskBuf
+from tests.unit.verify_kit import Plan, at, site
 
 numbers = st.integers(0, 2**64 - 1)
 words = st.integers(0, 2**32 - 1)

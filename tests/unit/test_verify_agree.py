@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from verify_kit import Plan, captured, dissected, packets, raw, site
 
 from harness.capture.frames import CapturedFrame, Checksum
 from harness.model.frames import ChecksumField
 from harness.verify.agree import Agreement, agree
 from harness.verify.dissect import dissect
+from tests.unit.verify_kit import Plan, captured, dissected, packets, raw, site
 
 SITE = site()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from verify_kit import Plan, at, done, site
 
 from harness.model.predict import predict
 from harness.verify.completions import Judged, judge_accounts, judge_completions
@@ -13,6 +12,7 @@ from harness.verify.verdict import Verdict
 from harness.wsk import operations as op
 from harness.wsk import status as nt
 from harness.wsk.types import AF_INET, Completion, WskBuf
+from tests.unit.verify_kit import Plan, at, done, site
 
 SITE = site()
 

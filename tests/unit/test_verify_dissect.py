@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
-from verify_kit import GUEST_MAC, HOST_MAC, at, captured
 
 from harness.model.addresses import mac_bytes
 from harness.model.frames import ChecksumField, Packet, encode
 from harness.verify.dissect import Dissected, dissect
 from harness.verify.reassemble import REPEATED
 from harness.verify.seen import ChecksumState, SeenDatagram
+from tests.unit.verify_kit import GUEST_MAC, HOST_MAC, at, captured
 
 V4 = Packet(mac_bytes(GUEST_MAC), mac_bytes(HOST_MAC), at("192.0.2.10", 50001), at("192.0.2.1"), b"", identification=9)
 V6 = replace(V4, source=at("2001:db8:0:1::10", 50001), destination=at("2001:db8:0:1::1"))
