@@ -53,7 +53,8 @@ def fragments(payload: bytes, identification: int = 7) -> list[bytes]:
     whole = udp4(payload)
     cuts = range(0, len(whole), 1480)
     return [
-        ipv4(whole[at : at + 1480], identification=identification, offset=at, more=at + 1480 < len(whole)) for at in cuts
+        ipv4(whole[at : at + 1480], identification=identification, offset=at, more=at + 1480 < len(whole))
+        for at in cuts
     ]
 
 
