@@ -66,9 +66,17 @@ class BurstTracker:
         self._last = max(self._last, sequence)
         return True
 
+    def mark_matched(self, sequence: int) -> None:
+        """Count a datagram of the burst as seen and right."""
+        self.matched += 1
+        self._mark(sequence)
+
     def mark_altered(self, sequence: int) -> None:
         """Count a datagram of the burst as seen, but altered."""
         self.altered += 1
+        self._mark(sequence)
+
+    def _mark(self, sequence: int) -> None:
         if self._short:
             self._tally[sequence] = self._tally.get(sequence, 0) + 1
         else:

@@ -10,6 +10,8 @@ from harness.model.datagram import ChecksumRule, ExpectedDatagram
 from harness.verify.seen import ChecksumState, SeenDatagram, address_text
 from harness.verify.verdict import Observation
 
+SUPER_FRAME = "eth.length"
+_SUPER_CAUSE = "segmentation offload, or a bridge that reassembles (bridge-nf-call-iptables): turn it off"
 _CONTEXT = 4
 _CAUSES_FIRST = (
     "ip.version_ihl", "ip.destination", "udp.destination_port", "ip.source", "udp.source_port", "ip.length",
@@ -77,11 +79,16 @@ def equal(form: Form, seen: SeenDatagram, port: int, payload: bytes) -> bool:
         and (seen.ttl == expected.ttl or "ip.ttl" in free)
         and (seen.tos == expected.tos or "ip.tos" in free)
         and (seen.dont_fragment == expected.dont_fragment or "ip.dont_fragment" in free)
-        and (seen.layout == expected.layout or "ip.fragments" in free)
+        and (seen.layout == expected.layout or ("ip.fragments" in free and not is_super_frame(expected, seen)))
         and (len(seen.trailer) == expected.trailer or "eth.trailer" in free)
         and (not seen.trailer or not any(seen.trailer) or "eth.trailer" in free)
         and _checksum_fits(expected, seen)
     )
+
+
+def is_super_frame(expected: ExpectedDatagram, seen: SeenDatagram) -> bool:
+    """Whether one frame larger than the MTU carries what must be fragmented: never cut, or put together again."""
+    return len(seen.layout) == 1 < len(expected.layout) and seen.layout[0] > expected.layout[0]
 
 
 def _checksum_fits(expected: ExpectedDatagram, seen: SeenDatagram) -> bool:
@@ -134,7 +141,9 @@ def _header(expected: ExpectedDatagram, seen: SeenDatagram) -> list[Difference]:
     if seen.dont_fragment != expected.dont_fragment and "ip.dont_fragment" not in free:
         out.append(Difference("ip.dont_fragment", str(int(expected.dont_fragment)), str(int(seen.dont_fragment))))
     same_size = sum(seen.layout) == sum(expected.layout)
-    if seen.complete and same_size and seen.layout != expected.layout and "ip.fragments" not in free:
+    if is_super_frame(expected, seen):
+        out.append(Difference(SUPER_FRAME, layout_text(expected.layout), "one frame larger than the MTU", _SUPER_CAUSE))
+    elif seen.complete and same_size and seen.layout != expected.layout and "ip.fragments" not in free:
         out.append(Difference("ip.fragments", layout_text(expected.layout), layout_text(seen.layout)))
     return out
 

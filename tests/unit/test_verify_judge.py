@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.capture.frames import Integrity
 from harness.model.addresses import mac_bytes
 from harness.model.frames import ChecksumField, encode
-from harness.model.profile import WINDOWS
+from harness.model.profile import LINUX, WINDOWS, StackProfile
 from harness.verify.judge import judge
 from harness.verify.verdict import CaseVerdict, Finding, Status, Verdict
 from harness.wsk import operations as op
@@ -330,6 +330,15 @@ def test_another_fragmentation_is_altered_on_linux_and_observed_on_windows() -> 
     windows = smaller(site(WINDOWS))
     assert windows.status is Status.PASSED
     assert "ip.fragments" in {item.field for item in windows.observed}
+
+
+@pytest.mark.parametrize("profile", [LINUX, WINDOWS])
+def test_a_super_frame_is_offload_and_not_wrong(profile: StackProfile) -> None:
+    where = site(profile)
+    made = [replace(item, mtu=65535) for item in packets(fragmented().predict(where), where)]
+    result = verdict(fragmented(), where, raw(made))
+    assert (result.status, result.counts.offload, result.counts.altered) == (Status.INCONCLUSIVE, 2, 0)
+    assert [item.field for item in found(result, Verdict.OFFLOAD)] == ["eth.length", "eth.length"]
 
 
 def test_fragments_out_of_order_are_only_observed() -> None:
