@@ -173,6 +173,8 @@ class Predictor:
         for other in self._open.values():
             if other is socket or other.bound is None or not local.port or other.source_port != local.port:
                 continue
+            if other.family is not socket.family and socket.options.v6only and other.options.v6only:
+                continue
             if other.bound.address == local.address and not (other.options.reuse or socket.options.reuse):
                 return (Situation.ADDRESS_IN_USE,)
             return (Situation.OPTION_UNKNOWN,)

@@ -391,6 +391,13 @@ def test_a_port_in_use_cannot_be_bound_again() -> None:
     assert last(plan).status.success is False
 
 
+def test_the_same_port_is_free_in_the_other_family() -> None:
+    plan = bound(2, at("0.0.0.0", 5005))
+    plan.add(op.Open(2, AF_INET6))
+    plan.add(op.Bind(2, at("::", 5005)))
+    assert last(plan).status.success is True
+
+
 def test_closed_sockets_and_fixed_addresses_before_bind() -> None:
     plan = Plan()
     plan.add(op.Open(1, AF_INET))
