@@ -69,11 +69,13 @@ class Guest(ABC):
 
     Attributes:
         name: as in harness.toml.
+        stack: name of its stack profile (``harness.model.profile``).
         ready_line: text that the guest's console shows when its services are up.
         boot_seconds: how long a guest without hardware virtualisation may take to show it.
     """
 
     name: str
+    stack: str
     ready_line: str
     boot_seconds: float
 

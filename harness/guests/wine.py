@@ -20,6 +20,7 @@ class WineGuest(Guest):
     """
 
     name = "wine"
+    stack = "linux"
     ready_line = "harness-guest: ready"
     boot_seconds = 60.0
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from harness.errors import UsageError
+from harness.errors import LabError, UsageError
+
+if TYPE_CHECKING:
+    from harness.guests.base import Guest
 
 Say = Callable[[str], None]
 
@@ -43,3 +47,20 @@ def prepare_guest(name: str, say: Say, *, refresh: bool = False) -> str:
     """Have the guest's image in the cache, building it when it is not there, and return its key."""
     check_guest(name)
     return _IMAGES[name](say, refresh=refresh)
+
+
+def guest(name: str) -> Guest:
+    """The guest of that name, ready to boot.
+
+    Raises:
+        UsageError: no such guest.
+        LabError: its image is not in the cache.
+    """
+    check_guest(name)
+    from harness.guests.wine import WineGuest
+    from harness.images import wine
+
+    image = wine.find()
+    if image is None:
+        raise LabError(f"the image of guest {name!r} is not built", mend=f"harness image build {name}")
+    return WineGuest(image)

@@ -1,0 +1,211 @@
+"""Runs one cell: lab, guest, driver, capture, then the suite, each on top of the one before and ended in reverse.
+
+Everything is entered on one ``ExitStack``, so whatever goes wrong, what came before it is ended in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import nics, resources
+from harness.capture.session import CaptureSession
+from harness.control.ssh import Shell
+from harness.drivers import build as drivers
+from harness.errors import HarnessError, UsageError
+from harness.guests.base import Guest
+from harness.lab import dhcp, namespace
+from harness.lab.network import (
+    CONTROL_BRIDGE,
+    CONTROL_GUEST,
+    CONTROL_NIC_MAC,
+    DUT_BRIDGE,
+    DUT_BRIDGE_MAC,
+    DUT_NIC_MAC,
+    PEERS,
+    LabNetwork,
+)
+from harness.matrix import catalogue
+from harness.matrix.cells import CellJob
+from harness.matrix.events import Phase, encode
+from harness.model import profile as profiles
+from harness.model.site import Site
+from harness.nics import Nic
+from harness.pytest_plugin import CellPlugin
+from harness.report.results import CellResult
+from harness.report.status import worst
+from harness.session.case import Session
+from harness.session.driver import SampleDriver
+from harness.vm import accelerator
+from harness.vm.domain import DomainSpec
+from harness.vm.libvirt import Connection
+from harness.vm.machine import Machine
+from harness.wsk.operations import Step
+from harness.wsk.plan import Header, header_line, step_line
+
+Emit = Callable[[dict[str, Any]], None]
+
+GUEST_ADDRESSES = ("192.0.2.10/24", "192.0.2.11/24", "2001:db8:0:1::10/64", "2001:db8:0:1::11/64")
+PLAN, CONSOLE, DOMAIN, SUITE_LOG = "operations.jsonl", "console.log", "domain.xml", "suite.log"
+SSH_SECONDS = 60.0
+
+
+@dataclass
+class _Notes:
+    """What the result of the cell will say of how it went."""
+
+    emit: Emit
+    timings: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    accelerator: str = ""
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase and tell of it."""
+        self.emit(encode(Phase(name)))
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = round(time.monotonic() - started, 3)
+            self.timings[name] = seconds
+            self.emit(encode(Phase(name, seconds)))
+
+
+def run_cell(job: CellJob, emit: Emit) -> CellResult:
+    """Bring a cell up, run its suite, judge every case.
+
+    Args:
+        job: what to run and where its evidence goes.
+        emit: takes progress events.
+
+    Raises:
+        HarnessError: the cell could not be brought up; its class says whose fault that was.
+    """
+    notes = _Notes(emit)
+    nic = nics.get(job.cell.nic)
+    guest = catalogue.guest(job.cell.guest)
+    build = drivers.build()
+    with ExitStack() as stack:
+        network, shell = _bring_up(job, guest, nic, notes, stack)
+        site = site_of(guest, nic)
+        with notes.phase("configure"):
+            guest.configure_dut(shell, site)
+        driver = SampleDriver(guest, shell, job.driver or build.wsksend_sys, build.wskctl_exe)
+        stack.callback(driver.close)
+        with notes.phase("load"):
+            driver.install()
+        before = network.counters()
+        capture = CaptureSession(
+            DUT_BRIDGE,
+            job.folder,
+            mtu=network.facts.mtu,
+            lost_elsewhere=lambda: sum(network.counters().since(before).values()),
+            problems=network.facts.problems,
+        )
+        with notes.phase("capture"):
+            capture.start()
+        stack.callback(capture.stop)
+        plan = stack.enter_context((job.folder / PLAN).open("w", encoding="utf-8"))
+        plan.write(header_line(Header(job.run_id, site.profile.name, site.to_json(), str(job.cell))) + "\n")
+
+        def record(step: Step) -> None:
+            plan.write(step_line(step) + "\n")
+
+        session = Session(site, driver, capture, record, emit)
+        with notes.phase("suite"):
+            _run_suite(job, session)
+        with notes.phase("unload"), contextlib.suppress(HarnessError):
+            driver.unload()  # a driver that does not unload has failed the case that tests it
+    return _result(job, session, notes)
+
+
+def site_of(guest: Guest, nic: Nic, mtu: int = 1500) -> Site:
+    """The lab as the model needs to know it."""
+    return Site.of(
+        DUT_NIC_MAC,
+        GUEST_ADDRESSES,
+        {str(peer): DUT_BRIDGE_MAC for peer in PEERS},
+        profiles.get(guest.stack),
+        host_macs=(DUT_BRIDGE_MAC,),
+        mtu=mtu,
+        pads=nic.pads_to_60,
+        partial_checksum=nic.partial_checksum,
+    )
+
+
+def _bring_up(job: CellJob, guest: Guest, nic: Nic, notes: _Notes, stack: ExitStack) -> tuple[LabNetwork, Shell]:
+    """Lab, machine and a shell in the guest, each ended with the stack."""
+    boot = guest.boot_spec()
+    if job.memory_mib is not None:
+        boot = replace(boot, memory_mib=job.memory_mib)
+    with notes.phase("lab"):
+        network = stack.enter_context(LabNetwork())
+        server = dhcp.serve(CONTROL_BRIDGE, CONTROL_NIC_MAC, CONTROL_GUEST, job.folder / "dhcp.log")
+        stack.callback(server.end)
+        chosen = accelerator.choose(namespace.WORK)
+        notes.accelerator = chosen.name
+        connection = stack.enter_context(Connection(job.libvirt_uri))
+        notes.versions |= connection.versions()
+    with notes.phase("boot"):
+        spec = DomainSpec(job.cell.name, boot, nic, chosen.name, job.folder / CONSOLE)
+        machine = stack.enter_context(Machine(connection, spec))
+        machine.start()
+        (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
+        machine.await_console(guest.ready_line, guest.boot_seconds)
+    with notes.phase("ssh"):
+        shell = Shell.connect(
+            str(CONTROL_GUEST),
+            guest.ssh_private_key,
+            guest.host_public_key,
+            SSH_SECONDS,
+            machine.console_tail,
+            alive=machine.require_running,
+        )
+        stack.enter_context(shell)
+    return network, shell
+
+
+def _run_suite(job: CellJob, session: Session) -> None:
+    """Run pytest in this process with the cell's plugin; its own words go to a log.
+
+    Raises:
+        UsageError: a test file cannot be read, or nothing is selected.
+    """
+    suite = [str(path) for path in job.suite or (resources.root() / "tests" / "regression",)]
+    plugin = CellPlugin(session)
+    log = job.folder / SUITE_LOG
+    with log.open("w", encoding="utf-8") as words, contextlib.redirect_stdout(words):
+        arguments = ["-q", "-p", "no:cacheprovider", f"--rootdir={Path(suite[0]).parent}", "-c", "/dev/null"]
+        code = pytest.main([*arguments, *job.pytest_args, *suite], plugins=[plugin])
+    if plugin.collection_errors:
+        more = f" (and {len(plugin.collection_errors) - 1} more)" if len(plugin.collection_errors) > 1 else ""
+        raise UsageError(f"a test file cannot be read: {plugin.collection_errors[0]}{more}", detail=log.read_text())
+    if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+        raise UsageError(f"no test is selected in {', '.join(suite)}", mend="check --suite and -k")
+    if code == pytest.ExitCode.USAGE_ERROR:
+        raise UsageError(f"pytest does not take {' '.join(job.pytest_args)!r}", detail=log.read_text())
+
+
+def _result(job: CellJob, session: Session, notes: _Notes) -> CellResult:
+    names = {"capture": "capture.pcapng", "plan": PLAN, "console": CONSOLE, "domain": DOMAIN, "log": SUITE_LOG}
+    status = worst(case.status for case in session.results)
+    return CellResult(
+        job.cell.guest,
+        job.cell.nic,
+        status,
+        reason="" if session.results else "no case was judged",
+        driver=str(job.driver.name if job.driver else "wsksend.sys"),
+        accelerator=notes.accelerator,
+        timings=dict(notes.timings),
+        cases=tuple(session.results),
+        versions=notes.versions,
+        evidence={kind: name for kind, name in names.items() if (job.folder / name).exists()},
+    )
