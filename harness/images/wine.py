@@ -189,7 +189,7 @@ def _wine(recipe: Recipe, table: dict[str, Any], tree: Path) -> list[str]:
     flags = ["-municode", "-Os", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--no-insert-timestamp"]
     for name in table["own_programs"]:
         source = recipe.folder / Path(name).with_suffix(".c")
-        _run(["x86_64-w64-mingw32-gcc", *flags, "-o", str(system32 / name), str(source)])
+        _run(["x86_64-w64-mingw32-gcc", *flags, "-o", str(system32 / name), str(source), "-lntdll"])
     (tree / prefix.PREFIX / "drive_c/harness").mkdir()
     return kept
 
