@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness import __version__
-from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, HarnessError
+from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, HarnessError, UsageError
 
 if TYPE_CHECKING:
     from harness.images.cache import Entry
@@ -182,7 +182,6 @@ def image_list(json: Json = False) -> None:
 @image.command("info")
 def image_info(name: Annotated[str, typer.Argument(help="Name or key as `image list` shows it.")]) -> None:
     """Print what an image was made of, as JSON."""
-    from harness.errors import UsageError
     from harness.images import cache
 
     for entry in cache.entries():
@@ -228,6 +227,8 @@ def driver_check(
 
     from harness.drivers.check import check
 
+    if not file.is_file():
+        raise UsageError(f"no such file: {file}")
     points = check(file, signed=signed)
     if json:
         _print_json({"schema": 1, "file": str(file), "points": [asdict(point) for point in points]})
