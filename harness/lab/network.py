@@ -53,7 +53,7 @@ _SILENCE = {
     "net/ipv4/conf/all/send_redirects": "0",
 }
 """Settings of the namespace. addr_gen_mode 1: no link-local address, so nobody resolves or announces it. The report
-intervals, in milliseconds, end within moments what the host says by MLD of its addresses' groups (RFC 3810: seconds)."""
+intervals, in milliseconds, end at once what the host says by MLD of its addresses' groups (RFC 3810: for seconds)."""
 
 _BRIDGE_NF = ("bridge-nf-call-arptables", "bridge-nf-call-ip6tables", "bridge-nf-call-iptables")
 

@@ -1,0 +1,1 @@
+"""Tests with the real thing: namespaces, libvirt, QEMU, dumpcap, tshark, SSH."""

@@ -16,7 +16,7 @@ PORTS = struct.pack("!HH", 50000, 4791)
 def ones_complement(data: bytes) -> int:
     """RFC 1071 sum of 16-bit words, folded, not complemented."""
     words = struct.unpack(f"!{(len(data) + 1) // 2}H", data + bytes(len(data) % 2))
-    total = sum(words)
+    total: int = sum(words)
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total

@@ -27,7 +27,7 @@ from tests.integration.frames import datagram, datagram6, fragments, guest_socke
 RUN = bytes(range(16))
 
 
-@pytest.fixture()
+@pytest.fixture
 def session(tmp_path: Path) -> Iterator[CaptureSession]:
     with LabNetwork() as network:
         lost = lambda: sum(network.counters().dropped.values())  # noqa: E731
@@ -134,9 +134,9 @@ def test_payloads_are_data_whatever_the_port(session: CaptureSession) -> None:
     with contextlib.closing(guest_socket()) as guest:
         session.begin("case")
         for port in ports:
-            frame = bytearray(datagram(b"\x01\x02\x03 no such protocol"))
-            frame[36:38] = struct.pack("!H", port)
-            guest.send(frame)
+            sent = bytearray(datagram(b"\x01\x02\x03 no such protocol"))
+            sent[36:38] = struct.pack("!H", port)
+            guest.send(sent)
         session.end("case", lambda frames: len(frames) >= len(ports), 2)
     for frame in session.frames("case"):
         assert frame.dissection is not None
