@@ -122,6 +122,25 @@ def _run(request: Request, *, json: bool) -> int:
     return EXIT_INTERRUPTED if results.run.interrupted else results.exit_code()
 
 
+@app.command()
+def matrix(config: ConfigFile = None, guest: Guests = None, nic: Nics = None, json: Json = False) -> None:
+    """Show what would run, and the latest result of each cell."""
+    from dataclasses import asdict
+
+    from harness import config as configuration
+    from harness.matrix import launch, overview
+
+    settings = configuration.load(config)
+    request = launch.Request(guests=tuple(guest or settings.guests), nics=tuple(nic or settings.nics))
+    launch.check(request)
+    rows = overview.latest(request.cells(), overview.records(launch.RUNS))
+    if json:
+        _print_json({"schema": 1, "cells": [asdict(row) for row in rows]})
+    else:
+        for row in rows:
+            print(row.line())
+
+
 @app.command(name="test")
 def selftest(
     output: Output = None,
