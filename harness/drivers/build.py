@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ COMPILER = "x86_64-w64-mingw32-gcc"
 STRIP = "x86_64-w64-mingw32-strip"
 MEND = "apt-get install gcc-mingw-w64-x86-64"
 
-_COMMON = (
+_COMPILE = (
     "-std=gnu11",
     "-O2",
     "-g",
@@ -36,14 +37,10 @@ _COMMON = (
     "-ffunction-sections",
     "-fdata-sections",
     "-D_WIN32_WINNT=0x0A00",
-    "-nostdlib",
-    "-nostartfiles",
-    "-Wl,--no-insert-timestamp",
-    "-Wl,--gc-sections",
 )
-_KERNEL = (
-    "-ffreestanding",
-    "-D_AMD64_",
+_LINK = ("-nostdlib", "-nostartfiles", "-Wl,--no-insert-timestamp", "-Wl,--gc-sections")
+_KERNEL_COMPILE = ("-ffreestanding", "-D_AMD64_")
+_KERNEL_LINK = (
     "-shared",
     "-Wl,--subsystem,native:10.0",
     "-Wl,--entry,DriverEntry",
@@ -58,21 +55,21 @@ _KERNEL = (
     "-Wl,--disable-runtime-pseudo-reloc",
     "-Wl,--disable-auto-import",
 )
-_USER = ("-Wl,--subsystem,console", "-Wl,--entry,Start")
+_USER_LINK = ("-Wl,--subsystem,console", "-Wl,--entry,Start")
 
 
 @dataclass(frozen=True, slots=True)
 class _Product:
     folder: str
     file: str
-    flags: tuple[str, ...]
+    kernel: bool
     libraries: tuple[str, ...]
 
 
 _PRODUCTS = (
-    _Product("wsksend", "wsksend.sys", _KERNEL, ("-lntoskrnl", "-lhal", "-lnetio")),
-    _Product("netio", "netio.sys", _KERNEL, ("-lntoskrnl",)),
-    _Product("wskctl", "wskctl.exe", _USER, ("-lkernel32", "-lntdll")),
+    _Product("wsksend", "wsksend.sys", True, ("-lntoskrnl", "-lhal", "-lnetio")),
+    _Product("netio", "netio.sys", True, ("-lntoskrnl",)),
+    _Product("wskctl", "wskctl.exe", False, ("-lkernel32", "-lntdll")),
 )
 
 
@@ -117,7 +114,7 @@ def build(out: Path | None = None, *, defines: Sequence[str] = (), sources: Path
         LabError: the compiler is missing, or the sources do not compile.
         UsageError: a define that ``defects.h`` does not know, or a folder that cannot be written.
     """
-    sources = sources or resources.root() / "drivers"
+    sources = (sources or resources.root() / "drivers").resolve()
     _check_defines(sources, defines)
     key = _key(sources, defines)
     folder = resources.cache() / "drivers" / key
@@ -158,7 +155,10 @@ def _compiler_version() -> str:
 
 def _key(sources: Path, defines: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for text in (_compiler_version(), repr((_COMMON, _PRODUCTS, sorted(defines)))):
+    for text in (
+        _compiler_version(),
+        repr((_COMPILE, _LINK, _KERNEL_COMPILE, _KERNEL_LINK, _USER_LINK, _PRODUCTS, sorted(defines))),
+    ):
         digest.update(text.encode() + b"\0")
     for path in _files(sources):
         digest.update(str(path.relative_to(sources)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -172,8 +172,10 @@ def _build_into(folder: Path, sources: Path, defines: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as temporary:
             made = Path(temporary) / "out"
             made.mkdir()
-            for product in _PRODUCTS:
-                _compile(product, made, sources, defines)
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                objects = [_objects(product, Path(temporary), sources, defines, pool) for product in _PRODUCTS]
+            for product, files in zip(_PRODUCTS, objects, strict=True):
+                _link(product, made, files)
             shutil.rmtree(folder, ignore_errors=True)
             try:
                 made.rename(folder)
@@ -184,30 +186,53 @@ def _build_into(folder: Path, sources: Path, defines: Sequence[str]) -> None:
         raise LabError(f"cannot write the drivers to {folder}: {error.strerror}") from error
 
 
-def _compile(product: _Product, out: Path, sources: Path, defines: Sequence[str]) -> None:
-    target = out / product.file
-    debug = target.with_suffix(".debug" + target.suffix)
+def _objects(
+    product: _Product, folder: Path, sources: Path, defines: Sequence[str], pool: ThreadPoolExecutor
+) -> list[Path]:
+    """Start compiling a product's files; raises the first failure, and otherwise names the objects in a fixed order."""
+    target = folder / product.folder
+    target.mkdir()
     command = [
         COMPILER,
-        *_COMMON,
-        *product.flags,
+        *_COMPILE,
+        *(_KERNEL_COMPILE if product.kernel else ()),
+        *(_kernel_headers() if product.kernel else ()),
         f"-ffile-prefix-map={sources}=drivers",
         f"-I{sources / 'include'}",
-        *_kernel_headers(product),
         *(f"-D{define}=1" for define in sorted(defines)),
-        "-o",
-        str(target),
-        *(str(path) for path in _files(sources / product.folder) if path.suffix == ".c"),
-        *product.libraries,
     ]
-    _run(command, f"{product.file} does not compile")
+    files = [path for path in _files(sources / product.folder) if path.suffix == ".c"]
+    objects = [target / f"{path.stem}.o" for path in files]
+    jobs = [
+        pool.submit(
+            _run,
+            [*command, "-c", "-o", str(made), str(path.relative_to(sources))],
+            f"{product.folder}/{path.name} does not compile",
+            sources,
+        )
+        for path, made in zip(files, objects, strict=True)
+    ]
+    try:
+        for job in jobs:
+            job.result()
+    except LabError:
+        pool.shutdown(cancel_futures=True)
+        raise
+    return objects
+
+
+def _link(product: _Product, out: Path, objects: Sequence[Path]) -> None:
+    target = out / product.file
+    debug = target.with_suffix(".debug" + target.suffix)
+    flags = (*_LINK, *(_KERNEL_LINK if product.kernel else _USER_LINK))
+    files = [str(path) for path in objects]
+    _run([COMPILER, *flags, "-o", str(target), *files, *product.libraries], f"{product.file} does not link")
     target.rename(debug)
     _run([STRIP, "-o", str(target), str(debug)], f"{product.file} cannot be stripped")
 
 
-def _kernel_headers(product: _Product) -> tuple[str, ...]:
-    if product.flags is not _KERNEL:
-        return ()
+@cache
+def _kernel_headers() -> tuple[str, ...]:
     run = subprocess.run([COMPILER, "-print-sysroot"], capture_output=True, text=True, check=False)
     roots = [Path(run.stdout.strip() or "/usr/x86_64-w64-mingw32"), Path("/usr/share/mingw-w64"), Path("/usr")]
     for root in roots:
@@ -217,11 +242,11 @@ def _kernel_headers(product: _Product) -> tuple[str, ...]:
     raise LabError("mingw-w64's driver headers (ddk/ntddk.h) are missing", mend="apt-get install mingw-w64-x86-64-dev")
 
 
-def _run(command: list[str], failure: str) -> None:
+def _run(command: list[str], failure: str, folder: Path | None = None) -> None:
     # The environment must not change the output: SOURCE_DATE_EPOCH, LANG and the like stay out.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
     try:
-        run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
     except OSError as error:
         raise LabError(f"the drivers need {command[0]}, which does not run", mend=MEND) from error
     if run.returncode != 0:

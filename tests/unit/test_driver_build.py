@@ -1,0 +1,83 @@
+"""Building the drivers: same sources, same bytes; a warning is an error; a defect is another driver."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness import resources
+from harness.drivers import build as building
+from harness.drivers.build import DriverBuild, build
+from harness.errors import LabError, UsageError
+
+SOURCES = resources.root() / "drivers"
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    copy = tmp_path / "somewhere" / "else" / "drivers"
+    shutil.copytree(SOURCES, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> DriverBuild:
+    """A build from another folder into another cache."""
+    folder = tmp_path_factory.mktemp("build")
+    shutil.copytree(SOURCES, folder / "copy" / "drivers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setenv("SOURCE_DATE_EPOCH", "1234567890")
+        patch.setenv("TZ", "Asia/Tokyo")
+        return build(sources=folder / "copy" / "drivers")
+
+
+def test_two_builds_in_different_folders_are_the_same_bytes(elsewhere: DriverBuild, tmp_path: Path) -> None:
+    here = build(tmp_path / "out")
+    assert here.key == elsewhere.key
+    for name in ("wsksend_sys", "wsksend_debug", "wskctl_exe", "netio_sys"):
+        assert getattr(here, name).read_bytes() == getattr(elsewhere, name).read_bytes(), name
+    assert here.wsksend_sys.parent == tmp_path / "out"
+
+
+def test_the_second_build_comes_from_the_cache(elsewhere: DriverBuild, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = elsewhere.wsksend_sys.parents[3]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(building, "_build_into", lambda *_: pytest.fail("compiled again"))
+    assert build() == elsewhere
+
+
+def test_the_key_covers_every_source_and_every_defect(elsewhere: DriverBuild, sources: Path) -> None:
+    keys = {elsewhere.key, building._key(sources, ("DEFECT_LAST_BYTE_CUT",))}
+    for path in ("include/wsksend_abi.h", "wsksend/send.c", "netio/linux.c", "wskctl/serve.c"):
+        with (sources / path).open("a") as file:
+            file.write("\n")
+        keys.add(building._key(sources, ()))
+    assert len(keys) == 6
+
+
+def test_a_warning_stops_the_build(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with (sources / "wsksend" / "accounts.c").open("a") as file:
+        file.write("static int NeverUsed(void) { return 1; }\n")
+    with pytest.raises(LabError, match=r"wsksend/accounts\.c does not compile.*NeverUsed") as caught:
+        build(sources=sources)
+    assert "unused-function" in caught.value.detail
+    assert not list((tmp_path / "cache").rglob("*.sys"))
+
+
+def test_an_unknown_defect_is_the_users_error() -> None:
+    with pytest.raises(UsageError, match="DEFECT_NONE") as caught:
+        build(defines=("DEFECT_NONE",))
+    assert "DEFECT_LAST_BYTE_CUT" in caught.value.mend
+
+
+def test_a_missing_compiler_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "COMPILER", "no-such-gcc")
+    building._compiler_version.cache_clear()
+    with pytest.raises(LabError, match="no-such-gcc") as caught:
+        build()
+    building._compiler_version.cache_clear()
+    assert "apt-get install" in caught.value.mend
