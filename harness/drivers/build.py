@@ -155,10 +155,8 @@ def _compiler_version() -> str:
 
 def _key(sources: Path, defines: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for text in (
-        _compiler_version(),
-        repr((_COMPILE, _LINK, _KERNEL_COMPILE, _KERNEL_LINK, _USER_LINK, _PRODUCTS, sorted(defines))),
-    ):
+    digest.update(Path(__file__).read_bytes())  # flags and libraries
+    for text in (_compiler_version(), *sorted(defines)):
         digest.update(text.encode() + b"\0")
     for path in _files(sources):
         digest.update(str(path.relative_to(sources)).encode() + b"\0" + path.read_bytes() + b"\0")
