@@ -153,10 +153,16 @@ BOOLEAN CallIsDone(PCALL Call) {
     return InterlockedCompareExchange(&Call->Finished, 0, 0) != 0;
 }
 
-/* Waits for the completion, at most so long. TRUE when it has come. PASSIVE_LEVEL. */
+/*
+ * Waits for the completion, at most so long. TRUE when it has come. PASSIVE_LEVEL. Most completions need no more than the
+ * processor, so it is offered once before an event is waited for.
+ */
 BOOLEAN CallWait(PCALL Call, ULONG Milliseconds) {
-    LARGE_INTEGER Timeout;
+    LARGE_INTEGER Timeout = {.QuadPart = 0};
 
+    if (!CallIsDone(Call) && Milliseconds != 0) {
+        KeDelayExecutionThread(KernelMode, FALSE, &Timeout);
+    }
     if (CallIsDone(Call)) {
         return TRUE;
     }
