@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,7 +20,7 @@ from typing import Self
 from harness.capture.dissect import Dissector
 from harness.capture.dumpcap import Record
 from harness.capture.frames import CapturedFrame, Integrity
-from harness.capture.marker import ETHERTYPE, Edge, Marker, MarkerSender, decode
+from harness.capture.marker import Edge, Marker, MarkerSender, decode
 from harness.capture.tap import Tap
 from harness.errors import AwaitTimeout, LabError
 
@@ -29,18 +29,17 @@ _MARKER_SECONDS = 5.0
 _DISSECTION_SECONDS = 10.0
 _DISSECTED_PER_SECOND = 2000.0  # far below tshark's measured 12,000 frames/s
 
-_MARKER_TYPE = ETHERTYPE.to_bytes(2, "big")
-
 
 @dataclass(slots=True)
 class _Stretch:
-    """Where a case lies in the capture: frame numbers of its markers and what had been lost at them."""
+    """Where a case lies in the capture: frame numbers of its markers, the frames between them, what was lost meanwhile."""
 
     number: int
-    start: int
     lost_before: int
+    start: int | None = None
     end: int | None = None
-    lost: int = 0
+    lost: int | None = None
+    frames: list[CapturedFrame] = field(default_factory=list)
 
 
 class CaptureSession:
@@ -75,6 +74,7 @@ class CaptureSession:
         self._run = os.urandom(16)
         self._sequence = 0
         self._cases: dict[str, _Stretch] = {}
+        self._open: _Stretch | None = None
         self._news = threading.Condition()
         self._frames: list[CapturedFrame] = []
         self._marks: dict[Marker, int] = {}
@@ -125,23 +125,21 @@ class CaptureSession:
         Raises:
             LabError: the capture has died.
         """
-        lost = self._lost()
-        number = len(self._cases) + 1
-        start = self._await_mark(self._send(number, Edge.START))
-        self._cases[case] = _Stretch(number, start, lost)
+        stretch = _Stretch(len(self._cases) + 1, self._lost())
+        self._cases[case] = self._open = stretch
+        self._await_mark(self._send(stretch.number, Edge.START))
 
     def wait(self, case: str, enough: Callable[[Sequence[CapturedFrame]], bool], seconds: float) -> bool:
         """Wait until ``enough`` holds for the frames of the case so far, raw; false when the time is up first."""
-        start = self._stretch(case).start
+        stretch = self._stretch(case)
         deadline = time.monotonic() + seconds
         with self._news:
-            while True:
-                if enough(without_markers(self._frames[start:])):
-                    return True
+            while not enough(stretch.frames):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
                 self._news.wait(left)
+        return True
 
     def end(self, case: str, enough: Callable[[Sequence[CapturedFrame]], bool], seconds: float) -> None:
         """Wait until ``enough`` holds for the case's frames or the time is up, then close it by its end marker.
@@ -151,7 +149,7 @@ class CaptureSession:
         """
         self.wait(case, enough, seconds)
         stretch = self._stretch(case)
-        stretch.end = self._await_mark(self._send(stretch.number, Edge.END))
+        self._await_mark(self._send(stretch.number, Edge.END))
         stretch.lost = self._lost() - stretch.lost_before
 
     def frames(self, case: str) -> Sequence[CapturedFrame]:
@@ -163,20 +161,25 @@ class CaptureSession:
         stretch = self._stretch(case)
         if stretch.end is None:
             raise LabError(f"the capture of {case} is not closed yet")
-        frames = without_markers(self._frames[stretch.start : stretch.end - 1])
-        self._dissector.await_number(stretch.end, _DISSECTION_SECONDS + len(frames) / _DISSECTED_PER_SECOND)
-        return [replace(frame, dissection=self._dissector.get(frame.number)) for frame in frames]
+        self._dissector.await_number(stretch.end, _DISSECTION_SECONDS + len(stretch.frames) / _DISSECTED_PER_SECOND)
+        return [replace(frame, dissection=self._dissector.get(frame.number)) for frame in stretch.frames]
 
     def integrity(self, case: str) -> Integrity:
-        """Whether the case's stretch can be trusted, as far as is known while the record is still being written."""
-        stretch = self._cases.get(case)
+        """Whether the case's stretch can be trusted.
+
+        While the record is still being written that is what is known so far; after ``stop`` it includes what ``stop``
+        found.
+        """
         problems = list(self._problems)
         if self._record is not None:
-            with contextlib.suppress(LabError):
+            try:
                 self._record.require_alive()
-                return self._integrity(stretch, problems)
-            problems.append("dumpcap died")
-        return self._integrity(stretch, problems)
+            except LabError as error:
+                problems.append(error.what)
+        stretch = self._cases.get(case)
+        if stretch is None:
+            return Integrity(started=False, ended=False, dropped=None, problems=tuple(problems))
+        return Integrity(stretch.start is not None, stretch.end is not None, stretch.lost, tuple(problems))
 
     def stop(self) -> Integrity:
         """End the capture and hold the record against everything that was judged.
@@ -196,19 +199,14 @@ class CaptureSession:
             lost_live = self._lost()
             rest, lost_record = record.finish()
             self._recorded += rest
-            problems += differences(self._recorded[:last], self._frames[:last])
+            problems += differences(self._recorded[:last], self._frames[:last], self._tap.kept)
             lost = None if lost_record is None else lost_live + lost_record
         except LabError as error:
             problems.append(error.what)
         finally:
             self._resources.close()  # ends dumpcap too where finish() did not
+            self._problems = tuple(problems)
         return Integrity(started=True, ended=True, dropped=lost, problems=tuple(problems))
-
-    def _integrity(self, stretch: _Stretch | None, problems: list[str]) -> Integrity:
-        if stretch is None:
-            return Integrity(started=False, ended=False, dropped=None, problems=tuple(problems))
-        ended = stretch.end is not None
-        return Integrity(started=True, ended=ended, dropped=stretch.lost if ended else None, problems=tuple(problems))
 
     def _stretch(self, case: str) -> _Stretch:
         if case not in self._cases:
@@ -243,11 +241,26 @@ class CaptureSession:
             fresh = [replace(frame, number=number) for number, frame in enumerate(fresh, first)]
             self._frames += fresh
             for frame in fresh:
-                if frame.data[12:14] == _MARKER_TYPE and (marker := decode(frame.data)) is not None:
-                    self._marks[marker] = frame.number
+                self._sort(frame)
             if self._live:
                 self._dissector.feed(fresh)
             self._news.notify_all()
+
+    def _sort(self, frame: CapturedFrame) -> None:
+        """Note one of our markers, or give any other frame to the case that is open."""
+        found = decode(frame.data)
+        stretch = self._open
+        if found is None or found.run != self._run:
+            if stretch is not None and stretch.start is not None:
+                stretch.frames.append(frame)
+            return
+        self._marks[found] = frame.number
+        if stretch is not None and found.case == stretch.number:
+            if found.edge is Edge.START:
+                stretch.start = frame.number
+            elif found.edge is Edge.END:
+                stretch.end = frame.number
+                self._open = None
 
     def _join(self, live: Marker) -> None:
         """Number frames as the record does: up to the liveness marker its frames count, from then on the tap's."""
@@ -261,18 +274,20 @@ class CaptureSession:
             self._dissector.feed(self._frames)
 
 
-def without_markers(frames: Sequence[CapturedFrame]) -> list[CapturedFrame]:
-    """Frames that are not of the local experimental EtherType which markers use."""
-    return [frame for frame in frames if frame.data[12:14] != _MARKER_TYPE]
+def differences(recorded: Sequence[CapturedFrame], seen: Sequence[CapturedFrame], kept: int) -> list[str]:
+    """How the record differs from what the tap saw, in words; empty when they agree frame by frame.
 
-
-def differences(recorded: Sequence[CapturedFrame], seen: Sequence[CapturedFrame]) -> list[str]:
-    """How the record differs from what the tap saw, in words; empty when they agree frame by frame."""
-    if len(recorded) == len(seen) and all(a.data == b.data for a, b in zip(recorded, seen, strict=True)):
+    Args:
+        recorded: frames of the record.
+        seen: frames of the tap.
+        kept: bytes of a frame that the tap keeps; more are not compared.
+    """
+    in_record = [(frame.length, frame.data[:kept]) for frame in recorded]
+    on_tap = [(frame.length, frame.data[:kept]) for frame in seen]
+    if in_record == on_tap:
         return []
-    only_recorded = Counter(frame.data for frame in recorded) - Counter(frame.data for frame in seen)
-    only_seen = Counter(frame.data for frame in seen) - Counter(frame.data for frame in recorded)
+    only_recorded, only_seen = Counter(in_record) - Counter(on_tap), Counter(on_tap) - Counter(in_record)
     if not only_recorded and not only_seen:
         return ["the record holds the same frames as the live capture in another order"]
-    counts = [(only_seen.total(), "are missing in the record"), (only_recorded.total(), "are only in the record")]
-    return [f"{count} frames {what}" for count, what in counts if count]
+    counts = [(only_seen.total(), "missing in the record"), (only_recorded.total(), "only in the record")]
+    return [f"{count} frame{'s' if count > 1 else ''} {what}" for count, what in counts if count]

@@ -39,6 +39,8 @@ class Tap:
         mtu: frames up to this MTU are kept whole; longer ones are cut and show their true ``length``.
         buffer: size of the ring in bytes.
 
+    ``kept`` is how many bytes of a frame are kept at least.
+
     Raises:
         LabError: the interface does not exist, or the right to capture is missing.
     """
@@ -54,6 +56,7 @@ class Tap:
         self._interface = interface
         self._deliver = deliver
         self._slot = 1 << (mtu + 18 + _HEADER_ROOM - 1).bit_length()
+        self.kept = mtu + 18
         self._dropped = 0
         self._count = 0
         self._lock = threading.Lock()

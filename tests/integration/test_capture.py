@@ -190,7 +190,7 @@ def test_a_dead_dumpcap_is_told_at_once(session: CaptureSession) -> None:
     deadline = time.monotonic() + 5
     while not session.integrity("case").problems and time.monotonic() < deadline:
         pass
-    assert session.integrity("case").problems == ("dumpcap died",)
+    assert session.integrity("case").problems == ("the capture (dumpcap) ended by itself (killed by SIGKILL)",)
     assert session.stop().problems != ()
 
 
@@ -211,7 +211,8 @@ def test_a_record_that_lacks_a_frame_is_a_problem(session: CaptureSession) -> No
         guest.send(datagram(b"seen live"))
         session.end("case", lambda frames: len(frames) >= 1, 2)
     session._frames.insert(-1, session._frames[-2])  # as if dumpcap had lost it
-    assert session.stop().problems == ("1 frames are missing in the record",)
+    assert session.stop().problems == ("1 frame missing in the record",)
+    assert session.integrity("case").problems == ("1 frame missing in the record",)
 
 
 @pytest.mark.lab
