@@ -32,7 +32,7 @@ _DISSECTED_PER_SECOND = 2000.0  # far below tshark's measured 12,000 frames/s
 
 @dataclass(slots=True)
 class _Stretch:
-    """Where a case lies in the capture: frame numbers of its markers, the frames between them, what was lost meanwhile."""
+    """Where a case lies in the capture: frame numbers of its markers, the frames between them, what was lost."""
 
     number: int
     lost_before: int
