@@ -95,14 +95,18 @@ def run_folder(output: Path | None, now: datetime) -> Path:
     raise UsageError("no free name for the run's folder", mend="name one with -o")
 
 
-def prepare(request: Request, watcher: Watcher) -> None:
-    """Build what the cells share: the sample driver and the guests' images, unless their caches have them."""
+def prepare(request: Request, watcher: Watcher) -> dict[str, str]:
+    """Build what the cells share, the drivers and the guests' images, unless their caches have them.
+
+    Returns:
+        the key of each, for the record.
+    """
     from harness.drivers import build as drivers
 
-    if request.driver is None:
-        drivers.build()
+    keys = {"drivers": drivers.build().key}
     for name in dict.fromkeys(request.guests):
-        catalogue.prepare_guest(name, watcher.say)
+        keys[f"image {name}"] = catalogue.prepare_guest(name, watcher.say)
+    return keys
 
 
 def execute(request: Request, folder: Path, watcher: Watcher) -> Results:
@@ -117,12 +121,12 @@ def execute(request: Request, folder: Path, watcher: Watcher) -> Results:
     looking = threading.Thread(target=lambda: facts_seen.update(host=facts.host(), versions=facts.versions()))
     looking.start()
     begun = time.monotonic()
-    prepare(request, watcher)
+    keys = prepare(request, watcher)
     if time.monotonic() - begun > 1.0:
         watcher.say(f"driver and images are ready after {time.monotonic() - begun:.1f} s")
     jobs = [_job(request, cell, run.id, folder) for cell in request.cells()]
     looking.join()
-    run = replace(run, host=facts_seen["host"], versions=facts_seen["versions"])
+    run = replace(run, host=facts_seen["host"], versions=facts_seen["versions"] | keys)
     done: dict[Cell, CellResult] = {}
     observer = _recording(run, [job.cell for job in jobs], done, folder, watcher.observe)
     at_once = request.jobs or len(os.sched_getaffinity(0))

@@ -53,8 +53,8 @@ def _first_number(argv: tuple[str, ...]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     first = (answer.stdout.splitlines() or [""])[0]
-    match = re.search(r"\d+(?:\.\d+)+\S*", first)
-    return match[0].rstrip(").") if match else ""
+    match = re.search(r"(?<=\s)\d[\w.+-]*", first)
+    return match[0] if match else ""
 
 
 def _matched(pattern: str, path: str) -> str:

@@ -18,7 +18,9 @@ _MAX_TOLD = 20  # findings on the terminal; all of them are in the report
 
 def show(results: Results, console: Console, folder: Path | None = None) -> None:
     """Print the whole outcome of a run."""
+    console.print()
     console.print(matrix(results))
+    console.print()
     for line in problems(results):
         console.print(line, markup=True, highlight=False, soft_wrap=True)
     console.print(closing_line(results), highlight=False, soft_wrap=True)

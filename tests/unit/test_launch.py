@@ -31,7 +31,7 @@ def watcher(monkeypatch: pytest.MonkeyPatch) -> Watcher:
     """Prepares the fake worker as well."""
     argv = [sys.executable, "-c", WORKER]
     monkeypatch.setattr(matrix, "command", lambda job_file, *, isolated: [*argv, str(job_file)])
-    monkeypatch.setattr(launch, "prepare", lambda request, watcher: None)
+    monkeypatch.setattr(launch, "prepare", lambda request, watcher: {"image wine": "abc"})
     monkeypatch.setattr("harness.report.facts.versions", lambda: {"qemu": "7.2"})
     return Watcher(Console(file=io.StringIO()))
 
@@ -42,7 +42,7 @@ def test_a_run_leaves_record_reports_and_a_folder_per_cell(tmp_path: Path, watch
     assert results.exit_code() == 0
     assert load(tmp_path) == results
     assert results.run.ended >= results.run.started
-    assert results.run.versions == {"qemu": "7.2"}
+    assert results.run.versions == {"qemu": "7.2", "image wine": "abc"}
     assert results.run.host["cores"]
     assert {"results.json", "junit.xml", "index.html", "cells"} == {path.name for path in tmp_path.iterdir()}
     assert {path.name for path in (tmp_path / "cells").iterdir()} == {"wine--e1000", "wine--pcnet"}
