@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import subprocess
 import sys
 import time
@@ -197,7 +198,8 @@ def test_csum_off_ends_partial_checksums() -> None:
     assert nics.get("virtio-net+csum=off+mrg_rxbuf=off").host["csum"] == "off"
 
 
-def test_qemu_and_its_tap_go_with_a_killed_worker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["when up", *random.Random(3).sample(range(300, 1500), 3)])
+def test_qemu_goes_with_a_killed_worker(tmp_path: Path, moment: str | int) -> None:
     """A worker with a running guest is killed: within half a second no QEMU of it is left."""
     worker = f"""
 import signal
@@ -221,8 +223,11 @@ with LabNetwork(), Connection() as connection, Machine(connection, spec) as gues
     )
     assert process.stdout is not None
     with process.stdout:
-        assert process.stdout.readline() == b"up\n"
-        assert guests_alive()
+        if isinstance(moment, int):
+            time.sleep(moment / 1000)  # the moment is the subject of the test
+        else:
+            assert process.stdout.readline() == b"up\n"
+            assert guests_alive()
         process.kill()
         process.wait()
     assert_gone(0.5)
