@@ -57,11 +57,19 @@ VOID SocketRelease(PSOCKET Socket) {
     }
 }
 
-static VOID CountDown(volatile LONG *Count, PKEVENT Zero) {
-    if (InterlockedDecrement(Count) == 0) {
-        KeSetEvent(Zero, IO_NO_INCREMENT, FALSE);
+/* Takes the closer's own one from a count, the first time it is asked. */
+static VOID Drop(PBOOLEAN Dropped, volatile LONG *Count, PKEVENT Zero) {
+    if (!*Dropped) {
+        *Dropped = TRUE;
+        if (InterlockedDecrement(Count) == 0) {
+            KeSetEvent(Zero, IO_NO_INCREMENT, FALSE);
+        }
     }
-    KeWaitForSingleObject(Zero, Executive, KernelMode, FALSE, NULL);
+}
+
+/* Timeout NULL waits for ever. */
+static BOOLEAN Wait(PKEVENT Event, PLARGE_INTEGER Timeout) {
+    return KeWaitForSingleObject(Event, Executive, KernelMode, FALSE, Timeout) == STATUS_SUCCESS;
 }
 
 /* Takes a free slot for Opener in state SocketOpening, or NULL. PASSIVE_LEVEL. */
@@ -84,6 +92,9 @@ static PSOCKET SocketReserve(PFILE_OBJECT Opener) {
             Socket->KeptIrp = NULL;
             Socket->KeptIrpBusy = 0;
             Socket->OpenCall = NULL;
+            Socket->CloseCall = NULL;
+            Socket->UsersDropped = FALSE;
+            Socket->InFlightDropped = FALSE;
             InitializeListHead(&Socket->Calls);
             KeInitializeEvent(&Socket->Unused, NotificationEvent, FALSE);
             KeInitializeEvent(&Socket->Drained, NotificationEvent, FALSE);
@@ -114,44 +125,72 @@ static BOOLEAN SocketAdopt(PSOCKET Socket, PCALL Call) {
     return TRUE;
 }
 
-/*
- * Closes a socket that is in SocketClosing: waits for requests in it, calls WskCloseSocket (which cancels what is pending),
- * waits until every IRP is back, forgets the calls that nobody collected, frees the slot. Reports the close in
- * Completion when that is not NULL. Blocks as long as WSK does. PASSIVE_LEVEL.
- */
-static VOID SocketCloseNow(PSOCKET Socket, struct wsksend_completion *Completion) {
-    PCALL Call;
+/* Calls WskCloseSocket. A socket must be closed even when memory is short, so it tries until an IRP can be had. */
+static VOID CloseBegin(PSOCKET Socket) {
+    LARGE_INTEGER Pause = {.QuadPart = -10 * 10000};
     NTSTATUS Status;
 
-    CountDown(&Socket->Users, &Socket->Unused);
-    if (Socket->OpenCall != NULL) {
-        KeWaitForSingleObject(&Socket->OpenCall->Done, Executive, KernelMode, FALSE, NULL);
-        SocketAdopt(Socket, Socket->OpenCall);
-        CallRelease(Socket->OpenCall);
-        Socket->OpenCall = NULL;
-    }
-    if (Socket->Wsk != NULL && !DEFECT_SOCKET_NEVER_CLOSED) {
-        /* A socket must be closed even when memory is short: try until an IRP can be had. */
-        while ((Status = CallCreate(Socket, 0, 0, FALSE, &Call)) != STATUS_SUCCESS) {
-            LARGE_INTEGER Pause = {.QuadPart = -10 * 10000};
-            if (Status == STATUS_QUOTA_EXCEEDED) {
-                CallForget(CONTAINING_RECORD(Socket->Calls.Flink, CALL, Link));
-                continue;
-            }
+    while ((Status = CallCreate(Socket, 0, 0, FALSE, &Socket->CloseCall)) != STATUS_SUCCESS) {
+        if (Status == STATUS_QUOTA_EXCEEDED) {
+            CallForget(CONTAINING_RECORD(Socket->Calls.Flink, CALL, Link));
+        } else {
             KeDelayExecutionThread(KernelMode, FALSE, &Pause);
         }
-        CallBegin(Call);
-        CallReturned(Call, WSK_BASIC(Socket->Dispatch)->WskCloseSocket(Socket->Wsk, Call->Irp));
-        KeWaitForSingleObject(&Call->Done, Executive, KernelMode, FALSE, NULL);
-        if (NT_SUCCESS(Call->Status)) {
-            AccountAdd(AccountSockets, -1);
-        }
-        if (Completion != NULL) {
-            CallReport(Call, Completion);
-        }
-        CallRelease(Call);
     }
-    CountDown(&Socket->InFlight, &Socket->Drained);
+    CallBegin(Socket->CloseCall);
+    CallReturned(Socket->CloseCall,
+                 WSK_BASIC(Socket->Dispatch)->WskCloseSocket(Socket->Wsk, Socket->CloseCall->Irp));
+}
+
+/*
+ * Closes a socket that the caller has put into SocketClosing: waits for requests in it, calls WskCloseSocket (which cancels
+ * what is pending), waits until every IRP is back, forgets the calls that nobody collected, frees the slot. Each wait
+ * has the timeout (NULL: none); when one runs out the socket is SocketStalled, and a later closer goes on where this
+ * one stopped. Reports WskCloseSocket in Completion when that is not NULL. PASSIVE_LEVEL.
+ */
+static VOID SocketCloseNow(PSOCKET Socket, PLARGE_INTEGER Timeout, struct wsksend_completion *Completion) {
+    BOOLEAN Done;
+
+    Drop(&Socket->UsersDropped, &Socket->Users, &Socket->Unused);
+    Done = Wait(&Socket->Unused, Timeout);
+    if (Done && Socket->OpenCall != NULL) {
+        Done = Wait(&Socket->OpenCall->Done, Timeout);
+        if (Done) {
+            SocketAdopt(Socket, Socket->OpenCall);
+            CallRelease(Socket->OpenCall);
+            Socket->OpenCall = NULL;
+        }
+    }
+    if (Done && Socket->Wsk != NULL && !DEFECT_SOCKET_NEVER_CLOSED) {
+        if (Socket->CloseCall == NULL) {
+            CloseBegin(Socket);
+        }
+        Done = Wait(&Socket->CloseCall->Done, Timeout);
+        if (Completion != NULL) {
+            CallReport(Socket->CloseCall, Completion);
+        }
+        if (Done) {
+            if (NT_SUCCESS(Socket->CloseCall->Status)) {
+                AccountAdd(AccountSockets, -1);
+            }
+            CallRelease(Socket->CloseCall);
+            Socket->CloseCall = NULL;
+            Socket->Wsk = NULL;
+        }
+    }
+    if (Done) {
+        Drop(&Socket->InFlightDropped, &Socket->InFlight, &Socket->Drained);
+        Done = Wait(&Socket->Drained, Timeout);
+    }
+    if (!Done) {
+        if (Completion != NULL) {
+            Completion->in_flight = 1;
+        }
+        SocketTableLock();
+        Socket->State = SocketStalled;
+        SocketTableUnlock();
+        return;
+    }
     while (!IsListEmpty(&Socket->Calls)) {
         CallForget(CONTAINING_RECORD(Socket->Calls.Flink, CALL, Link));
     }
@@ -162,22 +201,32 @@ static VOID SocketCloseNow(PSOCKET Socket, struct wsksend_completion *Completion
     SocketFreeSlot(Socket);
 }
 
-/* Closes every socket of Opener, or every socket when Opener is NULL. PASSIVE_LEVEL; blocks as long as WSK does. */
+static VOID CloseTimeout(PLARGE_INTEGER Timeout) {
+    Timeout->QuadPart = -(LONGLONG)WSKSEND_CALL_WAIT_MS * 10000;
+}
+
+/*
+ * Closes every socket of Opener, within the time that a request may take. With Opener NULL: every socket there is, stalled
+ * ones too, however long WSK needs, because the caller unloads. PASSIVE_LEVEL.
+ */
 VOID SocketCloseAll(PFILE_OBJECT Opener) {
+    LARGE_INTEGER Timeout;
     ULONG Slot;
 
+    CloseTimeout(&Timeout);
     for (Slot = 0; Slot < WSKSEND_MAX_SOCKETS; Slot++) {
         PSOCKET Socket = &Sockets[Slot];
         BOOLEAN Mine;
 
         SocketTableLock();
-        Mine = Socket->State == SocketOpen && (Opener == NULL || Socket->Opener == Opener);
+        Mine = Opener == NULL ? Socket->State == SocketOpen || Socket->State == SocketStalled
+                              : Socket->State == SocketOpen && Socket->Opener == Opener;
         if (Mine) {
             Socket->State = SocketClosing;
         }
         SocketTableUnlock();
         if (Mine) {
-            SocketCloseNow(Socket, NULL);
+            SocketCloseNow(Socket, Opener == NULL ? NULL : &Timeout, NULL);
         }
     }
 }
@@ -227,7 +276,8 @@ NTSTATUS RequestOpen(PREQUEST Request) {
         } else {
             CallForget(Call);
             CallRelease(Call);
-            CountDown(&Socket->InFlight, &Socket->Drained);
+            Drop(&Socket->InFlightDropped, &Socket->InFlight, &Socket->Drained);
+            Wait(&Socket->Drained, NULL); /* the completion routine, which is running or done, counts on the slot */
             SocketFreeSlot(Socket);
         }
     }
@@ -235,10 +285,11 @@ NTSTATUS RequestOpen(PREQUEST Request) {
     return STATUS_SUCCESS;
 }
 
-/* CLOSE: the handle is dead from here on, whatever WskCloseSocket says. */
+/* CLOSE: the handle is dead from here on, whatever WskCloseSocket says; in_flight when it did not end in time. */
 NTSTATUS RequestClose(PREQUEST Request) {
     struct wsksend_socket Close = *(const struct wsksend_socket *)Request->Buffer;
     struct wsksend_completion *Reply = Request->Buffer;
+    LARGE_INTEGER Timeout;
     PSOCKET Socket;
     NTSTATUS Status;
     BOOLEAN Mine;
@@ -261,7 +312,8 @@ NTSTATUS RequestClose(PREQUEST Request) {
         return STATUS_INVALID_HANDLE;
     }
     RtlZeroMemory(Reply, sizeof(*Reply));
-    SocketCloseNow(Socket, Reply);
+    CloseTimeout(&Timeout);
+    SocketCloseNow(Socket, &Timeout, Reply);
     Request->Information = sizeof(*Reply);
     return STATUS_SUCCESS;
 }

@@ -72,7 +72,7 @@ ULONG AddressLength(const ADDRESS *Address);
 
 typedef struct _CALL CALL, *PCALL;
 
-typedef enum _SOCKET_STATE { SocketFree, SocketOpening, SocketOpen, SocketClosing } SOCKET_STATE;
+typedef enum _SOCKET_STATE { SocketFree, SocketOpening, SocketOpen, SocketClosing, SocketStalled } SOCKET_STATE;
 
 typedef struct _SOCKET {
     SOCKET_STATE State; /* this and the next five: under the table's mutex */
@@ -90,6 +90,9 @@ typedef struct _SOCKET {
     PIRP KeptIrp; /* for WSKSEND_MODE_REUSE_IRP; freed with the socket */
     volatile LONG KeptIrpBusy;
     PCALL OpenCall; /* the WskSocket call that did not complete in time; the socket's closer finishes it */
+    PCALL CloseCall; /* this and the next two: the closer's */
+    BOOLEAN UsersDropped;
+    BOOLEAN InFlightDropped;
 } SOCKET, *PSOCKET;
 
 VOID SocketTableInitialize(VOID);

@@ -6,13 +6,14 @@ socket of the plan. It knows neither SSH nor the guest.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import struct
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from harness.errors import Failure, LabError
+from harness.errors import Failure, HarnessError, LabError
 from harness.wsk import abi
 from harness.wsk.operations import Accounts, Close, Collect, Open, Operation, Outcome, SendTo
 
@@ -22,6 +23,7 @@ DEVICE_WSKSEND = 0
 DEVICE_PROVIDER = 1
 CODE_DETACH = 0
 DEADLINE = 30.0
+CLOSE_DEADLINE = 5.0
 WINDOW_BYTES = 512 * 1024
 
 
@@ -116,7 +118,10 @@ class WskCtl:
             self._waiting.clear()
 
     def close(self) -> None:
-        """End the relay; the driver closes what is still open."""
+        """End the relay. The device is closed first, because an open one keeps its driver from unloading."""
+        with contextlib.suppress(HarnessError):
+            self._deadline = min(self._deadline, CLOSE_DEADLINE)
+            self.detach()
         self._stream.close()
         self._reader.join(self._deadline)
 
