@@ -43,7 +43,7 @@ def session(job: CellJob, emit: Emit) -> CellResult:
 
         needed = (job.folder, *job.suite, resources.PACKAGE, resources.root(), Path(sys.prefix), resources.cache())
         namespace.enter(keep=(*needed, *((job.driver,) if job.driver else ())))
-    from harness.session import run_cell
+    from harness.session.cell import run_cell
 
     return run_cell(job, emit)
 
