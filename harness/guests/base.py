@@ -5,17 +5,19 @@ A guest is driven through a ``Shell`` alone, so that nothing here knows SSH, lib
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Protocol
 
-from harness.errors import LabError
+from harness.errors import AwaitTimeout, LabError
 from harness.guests import netsh, services
 from harness.vm.domain import BootSpec
 
 DUT_INTERFACE = "DUT"
+_BETWEEN_LOOKS_SECONDS = 0.1
 
 
 class Result(Protocol):
@@ -96,11 +98,16 @@ class Guest(ABC):
     def configure_dut(self, shell: Shell, link: Link, timeout: float = 60.0) -> None:
         """Give the DUT NIC its MTU, addresses, static neighbours and the routes for broadcasts and multicasts.
 
-        May be called again: what is there already is replaced.
+        Returns when the NIC has its link. May be called again: what is there already is replaced.
 
         Raises:
             LabError: the guest refuses; its words are quoted.
+            AwaitTimeout: the NIC has no link after ``timeout`` seconds.
         """
+        self._address_dut(shell, link, timeout)
+        self._await_link(shell, timeout)
+
+    def _address_dut(self, shell: Shell, link: Link, timeout: float) -> None:
         commands = netsh.configuration(DUT_INTERFACE, link.interfaces4, link.interfaces6, link.neighbours, link.mtu)
         result = shell.run(" && ".join(commands), timeout)
         if result.exit_code == 0:
@@ -111,6 +118,15 @@ class Guest(ABC):
         if result.exit_code:
             said = " ".join(f"{result.stdout} {result.stderr}".split())
             raise LabError(f"the guest refuses the addresses of its NIC under test: {said}")
+
+    def _await_link(self, shell: Shell, timeout: float) -> None:
+        """Wait for the link; an e1000e takes three seconds, and what is sent before is lost."""
+        deadline = time.monotonic() + timeout
+        command = netsh.show_link(DUT_INTERFACE)
+        while not netsh.is_connected((result := shell.run(command, timeout)).stdout):
+            if time.monotonic() > deadline:
+                raise AwaitTimeout(f"the link of the guest's NIC {DUT_INTERFACE}", timeout, detail=result.stdout)
+            time.sleep(_BETWEEN_LOOKS_SECONDS)  # netsh offers no event for it
 
     def load_driver(self, shell: Shell, sys_path: str, name: str, timeout: float = 60.0) -> None:
         """Register a driver as a kernel service and start it; one that is registered already is replaced.

@@ -41,6 +41,7 @@ REASONS = {
     1062: "it is not started",
     1072: "its service is marked for deletion: a handle to it is still open",
     1073: "a service of this name exists already",
+    1114: "the guest's loader refuses it: an import is missing, or its initialisation failed",
     1275: "it is blocked by policy from loading",
     1450: "the guest has not enough resources",
     1455: "the guest has not enough memory",

@@ -36,7 +36,7 @@ _UNWANTED = (  # never needed, and most of the bytes
     "usr/lib/firmware/",
     "var/",
 )
-_WANTED_MODULES = ("arch/", "crypto/", "drivers/block/", "drivers/net/", "drivers/virtio/", "fs/", "lib/", "net/core/")
+_WANTED_MODULES = ("arch/", "crypto/", "drivers/block/", "drivers/net/", "drivers/virtio/", "fs/", "lib/", "net/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ def _root(recipe: Recipe, table: dict[str, Any], tree: Path, root: Path, dlls: I
     unix = [f"usr/lib/x86_64-linux-gnu/wine/x86_64-unix/{name}" for name in table["unix"]]
     wanted = [path for path in unix if (tree / path).is_file()]
     wanted += [f"usr/lib/wine/{file.name}" for file in (tree / "usr/lib/wine").iterdir() if file.name.endswith("64")]
-    wanted += ["usr/sbin/dropbear", "usr/lib/openssh/sftp-server", "usr/bin/ip"]
+    wanted += ["usr/sbin/dropbear", "usr/lib/openssh/sftp-server", "usr/bin/ip", "usr/sbin/tc"]
     wanted += [f"usr/lib/x86_64-linux-gnu/{name}" for name in table["shared_objects"]]
     libraries = closure.elf_closure(tree, [tree / path for path in wanted])
     nls = tree / "usr/share/wine/nls"

@@ -77,13 +77,36 @@ static int create(SC_HANDLE manager, int argc, WCHAR **argv)
     return 0;
 }
 
+/*
+ * StartService's error for a driver. Wine says ERROR_DLL_INIT_FAILED for every image that its loader refuses; Windows
+ * tells a file that is missing from one that is no driver for this machine.
+ */
+static int start_failed(SC_HANDLE service)
+{
+    BYTE buffer[4096];
+    QUERY_SERVICE_CONFIGW *config = (QUERY_SERVICE_CONFIGW *)buffer;
+    DWORD error = GetLastError(), needed;
+
+    if (error == ERROR_DLL_INIT_FAILED && QueryServiceConfigW(service, config, sizeof(buffer), &needed)) {
+        HMODULE image;
+        if (GetFileAttributesW(config->lpBinaryPathName) == INVALID_FILE_ATTRIBUTES)
+            error = ERROR_FILE_NOT_FOUND;
+        else if ((image = LoadLibraryExW(config->lpBinaryPathName, NULL, DONT_RESOLVE_DLL_REFERENCES)) == NULL)
+            error = ERROR_BAD_EXE_FORMAT;
+        else
+            FreeLibrary(image);
+    }
+    SetLastError(error);
+    return failed("StartService");
+}
+
 static int act(SC_HANDLE service, const WCHAR *verb, const WCHAR *name)
 {
     SERVICE_STATUS status = { 0 };
 
     if (!_wcsicmp(verb, L"start")) {
         if (!StartServiceW(service, 0, NULL))
-            return failed("StartService");
+            return start_failed(service);
         return QueryServiceStatus(service, &status) ? show(name, &status) : failed("QueryServiceStatus");
     }
     if (!_wcsicmp(verb, L"stop"))
