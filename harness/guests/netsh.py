@@ -20,8 +20,8 @@ def configuration(
     """Commands in the order in which they must run.
 
     The metric of 1 makes the NIC the one that broadcasts and multicasts leave by. Nothing is stored: a reboot ends it.
-    DAD is off before the first address comes, since a tentative address cannot be bound. Of each family the first address
-    is the source of a socket bound to none.
+    DAD is off before the first address comes, since a tentative address cannot be bound. Of each family the
+    first address is the source of a socket bound to none.
     """
     commands = [
         f'netsh interface ipv4 set interface "{interface}" mtu={mtu} metric=1 dadtransmits=0 store=active',

@@ -20,7 +20,7 @@ set -eu
 cd "$1"
 mkdir -p dev proc tmp root
 mount --rbind /dev dev
-mount -t proc proc proc
+mount -t proc proc proc || mount --rbind /proc proc
 mount -t tmpfs tmpfs tmp
 exec chroot . /bin/busybox env -i PATH=/usr/bin:/bin HOME=/root WINEPREFIX=/wine WINEARCH=win64 WINEDEBUG=-all \
     WINEDLLOVERRIDES='mscoree,mshtml,winemenubuilder.exe,explorer.exe=' /bin/busybox sh -c '
