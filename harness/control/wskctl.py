@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from harness.errors import Failure, HarnessError, LabError
-from harness.wsk import abi
+from harness.wsk import abi, layouts
 from harness.wsk.operations import Accounts, Close, Collect, Open, Operation, Outcome, SendTo
 
 REQUEST = struct.Struct("<IIIII")
@@ -99,9 +99,9 @@ class WskCtl:
     def info(self) -> abi.Info:
         """What the driver says of itself; Failure when it speaks another version of the interface."""
         info = abi.decode_info(self._ask(abi.encode_info()))
-        if info.abi_version != abi.VERSION:
+        if info.abi_version != layouts.VERSION:
             raise Failure(
-                f"the driver speaks version {info.abi_version} of its interface, the harness {abi.VERSION}",
+                f"the driver speaks version {info.abi_version} of its interface, the harness {layouts.VERSION}",
                 mend="build driver and harness from one tree",
             )
         return info
@@ -142,7 +142,7 @@ class WskCtl:
                 self._waiting.pop(operation.socket, None)
             elif isinstance(operation, SendTo) and _unwaited(operation):
                 sent += 1
-                if status != abi.STATUS_SUCCESS:
+                if status != layouts.STATUS_SUCCESS:
                     self._waiting[operation.socket].remove(sent)
         return outcomes
 
@@ -162,7 +162,7 @@ class WskCtl:
 
     def _ask(self, request: abi.Request) -> bytes:
         status, data = self._roundtrip([(DEVICE_WSKSEND, request)])[0]
-        if status != abi.STATUS_SUCCESS:
+        if status != layouts.STATUS_SUCCESS:
             raise Failure(f"the driver refused IOCTL {request.code:#x} with {status:#010x}")
         return data
 

@@ -1,7 +1,6 @@
 """The bytes of the driver's IOCTLs: operations to requests, replies to outcomes.
 
-The interface itself is ``drivers/include/wsksend_abi.h``; ``tests/unit/test_abi.py`` compiles that header and holds
-every structure, offset and constant below against it. Nothing here does I/O.
+The interface itself is ``drivers/include/wsksend_abi.h``, its numbers are in ``layouts``. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -12,177 +11,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import assert_never
 
-from harness.errors import Failure
+from harness.wsk import layouts
 from harness.wsk import operations as ops
 from harness.wsk.types import Completion, Endpoint, Family, WskBuf
 
-VERSION = 1
-STATUS_SUCCESS = 0
-MODE_WAIT = 1
-MODE_REUSE_IRP = 2
-MODE_RAISED = 4
-MAX_DATAGRAM = 131072
-MAX_WAIT_MS = 60000
 SEND_WAIT_MS = 10000
 BURST_WAIT_MS = 25000
-
-
-def _ioctl(function: int) -> int:
-    return 0x8057 << 16 | 3 << 14 | function << 2
-
-
-IOCTL_INFO = _ioctl(0x800)
-IOCTL_ACCOUNTS = _ioctl(0x801)
-IOCTL_OPEN = _ioctl(0x810)
-IOCTL_CLOSE = _ioctl(0x811)
-IOCTL_BIND = _ioctl(0x812)
-IOCTL_GET_LOCAL_ADDRESS = _ioctl(0x813)
-IOCTL_SET_OPTION = _ioctl(0x814)
-IOCTL_GET_OPTION = _ioctl(0x815)
-IOCTL_SET_REMOTE_ADDRESS = _ioctl(0x816)
-IOCTL_SET_SENDTO_ADDRESS = _ioctl(0x817)
-IOCTL_SEND = _ioctl(0x820)
-IOCTL_SEND_MESSAGES = _ioctl(0x821)
-IOCTL_BURST = _ioctl(0x822)
-IOCTL_COLLECT = _ioctl(0x823)
-IOCTL_RECEIVE = _ioctl(0x824)
-
-
-class Layout:
-    """One structure of the header: its members in order, each with its ``struct`` code.
-
-    Args:
-        name: the structure's name in the header.
-        members: (member as C writes it, ``struct`` code) pairs; alignment is explicit in the header, so none is added.
-    """
-
-    def __init__(self, name: str, *members: tuple[str, str]) -> None:
-        self.name = name
-        self.members = members
-        self._struct = struct.Struct("<" + "".join(code for _, code in members))
-        self.size = self._struct.size
-
-    def offsets(self) -> dict[str, int]:
-        """Where each member starts."""
-        ends = ["<" + "".join(code for _, code in self.members[:index]) for index in range(len(self.members))]
-        return {name: struct.calcsize(end) for (name, _), end in zip(self.members, ends, strict=True)}
-
-    def pack(self, *values: int | bytes) -> bytes:
-        """The structure with its members' values in order."""
-        return self._struct.pack(*values)
-
-    def unpack(self, data: bytes, offset: int = 0) -> dict[str, int | bytes]:
-        """The members of the structure at ``offset``; Failure when the driver answered too little."""
-        if len(data) < offset + self.size:
-            raise Failure(f"the driver answered {len(data)} bytes where struct {self.name} needs {offset + self.size}")
-        return dict(zip((name for name, _ in self.members), self._struct.unpack_from(data, offset), strict=True))
-
-    def numbers(self, data: bytes, offset: int = 0) -> dict[str, int]:
-        """The integer members of the structure at ``offset``."""
-        return {name: value for name, value in self.unpack(data, offset).items() if isinstance(value, int)}
-
-
-def _within(member: str, layout: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((f"{member}.{name}", code) for name, code in layout)
-
-
-_HEADER = (("version", "I"), ("size", "I"))
-_ENDPOINT = (("family", "H"), ("port", "H"), ("scope_id", "I"), ("address", "16s"))
-_COMPLETION = (
-    ("returned", "I"),
-    ("status", "I"),
-    ("information", "Q"),
-    ("completions", "I"),
-    ("irql", "B"),
-    ("pending_returned", "B"),
-    ("in_flight", "B"),
-    ("reserved", "B"),
-)
-_HEAD = (*_within("header", _HEADER), ("handle", "Q"))
-_DONE = _within("completion", _COMPLETION)
-
-REQUEST = Layout("wsksend_request", *_within("header", _HEADER))
-INFO = Layout(
-    "wsksend_info",
-    ("abi_version", "I"),
-    ("wsk_highest", "H"),
-    ("wsk_lowest", "H"),
-    ("wsk_status", "I"),
-    ("reserved", "I"),
-    ("defects", "Q"),
-)
-ACCOUNTS = Layout(
-    "wsksend_accounts",
-    *(
-        (name, "q")
-        for name in (
-            "irps",
-            "mdls",
-            "buffers",
-            "sockets",
-            "in_flight",
-            "sends",
-            "completed",
-            "calls",
-            "canaries",
-        )
-    ),
-)
-ENDPOINT = Layout("wsksend_endpoint", *_ENDPOINT)
-COMPLETION = Layout("wsksend_completion", *_COMPLETION)
-OPEN = Layout("wsksend_open", *_within("header", _HEADER), ("family", "H"), ("reserved", "H"), ("category", "I"))
-OPEN_REPLY = Layout("wsksend_open_reply", *_DONE, ("handle", "Q"))
-SOCKET = Layout("wsksend_socket", *_HEAD)
-ADDRESS = Layout("wsksend_address", *_HEAD, *_within("endpoint", _ENDPOINT))
-ADDRESS_REPLY = Layout("wsksend_address_reply", *_DONE, *_within("endpoint", _ENDPOINT))
-OPTION = Layout("wsksend_option", *_HEAD, ("level", "I"), ("name", "I"), ("length", "I"), ("reserved", "I"))
-OPTION_REPLY = Layout("wsksend_option_reply", *_DONE, ("length", "I"), ("reserved", "I"))
-SEND = Layout(
-    "wsksend_send",
-    *_HEAD,
-    *_within("remote", _ENDPOINT),
-    ("flags", "I"),
-    ("mode", "I"),
-    ("wait_ms", "I"),
-    ("buffer_count", "I"),
-    ("mdl_count", "I"),
-    ("control_count", "I"),
-    ("control_bytes", "I"),
-    ("payload_bytes", "I"),
-    ("ticket", "Q"),
-)
-BUFFER = Layout("wsksend_buffer", ("mdl_count", "I"), ("offset", "I"), ("length", "Q"))
-MDL = Layout("wsksend_mdl", ("byte_count", "I"), ("byte_offset", "I"))
-CONTROL = Layout("wsksend_control", ("level", "i"), ("type", "i"), ("length", "I"), ("reserved", "I"))
-SEND_REPLY = Layout("wsksend_send_reply", *_DONE, ("ticket", "Q"))
-BURST = Layout(
-    "wsksend_burst",
-    *_HEAD,
-    *_within("remote", _ENDPOINT),
-    ("count", "I"),
-    ("size", "I"),
-    ("depth", "I"),
-    ("interval_us", "I"),
-    ("first", "Q"),
-    ("wait_ms", "I"),
-    ("reserved", "I"),
-)
-BURST_REPLY = Layout("wsksend_burst_reply", *_DONE, ("first_failed", "Q"), ("sent", "I"), ("succeeded", "I"))
-COLLECT = Layout("wsksend_collect", *_HEAD, ("count", "I"), ("wait_ms", "I"))
-COLLECTED = Layout("wsksend_collected", ("ticket", "Q"), *_DONE)
-RECEIVE = Layout(
-    "wsksend_receive",
-    *_HEAD,
-    ("capacity", "I"),
-    ("wait_ms", "I"),
-    ("mode", "I"),
-    ("reserved", "I"),
-    ("ticket", "Q"),
-)
-RECEIVE_REPLY = Layout(
-    "wsksend_receive_reply", *_DONE, *_within("remote", _ENDPOINT), ("length", "I"), ("control_flags", "I")
-)
-LAYOUTS = tuple(value for value in list(globals().values()) if isinstance(value, Layout))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +39,8 @@ class Info:
     defects: int
 
 
-def _request(code: int, layout: Layout, *values: int | bytes, tail: bytes = b"", reply: int) -> Request:
-    return Request(code, layout.pack(VERSION, layout.size + len(tail), *values) + tail, reply)
+def _request(code: int, layout: layouts.Layout, *values: int | bytes, tail: bytes = b"", reply: int) -> Request:
+    return Request(code, layout.pack(layouts.VERSION, layout.size + len(tail), *values) + tail, reply)
 
 
 def _endpoint(endpoint: Endpoint | None) -> tuple[int, int, int, bytes]:
@@ -229,9 +63,9 @@ def _send(
     payload = b"".join(mdl.data for mdl in mdls)
     tail = b"".join(
         (
-            *(BUFFER.pack(len(buffer.mdls), buffer.offset, buffer.size) for buffer in buffers),
-            *(MDL.pack(len(mdl.data), mdl.byte_offset) for mdl in mdls),
-            *(CONTROL.pack(message.level, message.type, len(message.data), 0) for message in control),
+            *(layouts.BUFFER.pack(len(buffer.mdls), buffer.offset, buffer.size) for buffer in buffers),
+            *(layouts.MDL.pack(len(mdl.data), mdl.byte_offset) for mdl in mdls),
+            *(layouts.CONTROL.pack(message.level, message.type, len(message.data), 0) for message in control),
             data,
             payload,
         )
@@ -239,7 +73,7 @@ def _send(
     counts = (len(buffers), len(mdls), len(control), len(data), len(payload))
     return _request(
         code,
-        SEND,
+        layouts.SEND,
         handle,
         *_endpoint(operation.remote),
         operation.flags,
@@ -248,7 +82,7 @@ def _send(
         *counts,
         ticket,
         tail=tail,
-        reply=SEND_REPLY.size,
+        reply=layouts.SEND_REPLY.size,
     )
 
 
@@ -267,43 +101,62 @@ def encode(  # noqa: C901 - one arm for each operation of the interface
     handle = handles.get(getattr(operation, "socket", -1), 0)
     match operation:
         case ops.Open():
-            return _request(IOCTL_OPEN, OPEN, operation.family, 0, operation.category, reply=OPEN_REPLY.size)
+            return _request(
+                layouts.IOCTL_OPEN, layouts.OPEN, operation.family, 0, operation.category, reply=layouts.OPEN_REPLY.size
+            )
         case ops.Bind():
-            return _request(IOCTL_BIND, ADDRESS, handle, *_endpoint(operation.local), reply=COMPLETION.size)
+            return _request(
+                layouts.IOCTL_BIND, layouts.ADDRESS, handle, *_endpoint(operation.local), reply=layouts.COMPLETION.size
+            )
         case ops.GetLocalAddress():
-            return _request(IOCTL_GET_LOCAL_ADDRESS, SOCKET, handle, reply=ADDRESS_REPLY.size)
+            return _request(layouts.IOCTL_GET_LOCAL_ADDRESS, layouts.SOCKET, handle, reply=layouts.ADDRESS_REPLY.size)
         case ops.SetOption():
             head = (handle, operation.level, operation.name, len(operation.value), 0)
-            return _request(IOCTL_SET_OPTION, OPTION, *head, tail=operation.value, reply=COMPLETION.size)
+            return _request(
+                layouts.IOCTL_SET_OPTION, layouts.OPTION, *head, tail=operation.value, reply=layouts.COMPLETION.size
+            )
         case ops.GetOption():
             head = (handle, operation.level, operation.name, operation.length, 0)
-            return _request(IOCTL_GET_OPTION, OPTION, *head, reply=OPTION_REPLY.size + operation.length)
+            return _request(
+                layouts.IOCTL_GET_OPTION, layouts.OPTION, *head, reply=layouts.OPTION_REPLY.size + operation.length
+            )
         case ops.SetRemoteAddress() | ops.SetSendToAddress():
             remote = isinstance(operation, ops.SetRemoteAddress)
-            code = IOCTL_SET_REMOTE_ADDRESS if remote else IOCTL_SET_SENDTO_ADDRESS
-            return _request(code, ADDRESS, handle, *_endpoint(operation.remote), reply=COMPLETION.size)
+            code = layouts.IOCTL_SET_REMOTE_ADDRESS if remote else layouts.IOCTL_SET_SENDTO_ADDRESS
+            return _request(code, layouts.ADDRESS, handle, *_endpoint(operation.remote), reply=layouts.COMPLETION.size)
         case ops.SendTo():
-            mode = MODE_WAIT * operation.wait | MODE_REUSE_IRP * operation.reuse_irp
-            mode |= MODE_RAISED * (operation.path is ops.SendPath.SEND_TO_FROM_DPC)
+            mode = layouts.MODE_WAIT * operation.wait | layouts.MODE_REUSE_IRP * operation.reuse_irp
+            mode |= layouts.MODE_RAISED * (operation.path is ops.SendPath.SEND_TO_FROM_DPC)
             buffers: tuple[WskBuf, ...] = (operation.buffer,)
-            return _send(IOCTL_SEND, handle, buffers, operation, mode, ticket)
+            return _send(layouts.IOCTL_SEND, handle, buffers, operation, mode, ticket)
         case ops.SendMessages():
-            return _send(IOCTL_SEND_MESSAGES, handle, operation.buffers, operation, MODE_WAIT, ticket)
+            return _send(layouts.IOCTL_SEND_MESSAGES, handle, operation.buffers, operation, layouts.MODE_WAIT, ticket)
         case ops.Burst():
             asked = (operation.count, operation.size, operation.depth, operation.interval_us, operation.first)
             address = _endpoint(operation.remote)
-            return _request(IOCTL_BURST, BURST, handle, *address, *asked, BURST_WAIT_MS, 0, reply=BURST_REPLY.size)
+            return _request(
+                layouts.IOCTL_BURST,
+                layouts.BURST,
+                handle,
+                *address,
+                *asked,
+                BURST_WAIT_MS,
+                0,
+                reply=layouts.BURST_REPLY.size,
+            )
         case ops.Collect():
             named = [(tickets or {}).get(step, step) for step in operation.steps]
             tail = struct.pack(f"<{len(named)}Q", *named)
-            reply = COLLECTED.size * len(named)
-            return _request(IOCTL_COLLECT, COLLECT, handle, len(named), SEND_WAIT_MS, tail=tail, reply=reply)
+            reply = layouts.COLLECTED.size * len(named)
+            return _request(
+                layouts.IOCTL_COLLECT, layouts.COLLECT, handle, len(named), SEND_WAIT_MS, tail=tail, reply=reply
+            )
         case ops.Receive():
-            wait = (operation.capacity, operation.wait_ms, MODE_WAIT, 0)
-            reply = RECEIVE_REPLY.size + operation.capacity
-            return _request(IOCTL_RECEIVE, RECEIVE, handle, *wait, ticket, reply=reply)
+            wait = (operation.capacity, operation.wait_ms, layouts.MODE_WAIT, 0)
+            reply = layouts.RECEIVE_REPLY.size + operation.capacity
+            return _request(layouts.IOCTL_RECEIVE, layouts.RECEIVE, handle, *wait, ticket, reply=reply)
         case ops.Close():
-            return _request(IOCTL_CLOSE, SOCKET, handle, reply=COMPLETION.size)
+            return _request(layouts.IOCTL_CLOSE, layouts.SOCKET, handle, reply=layouts.COMPLETION.size)
         case ops.Load() | ops.Unload():
             raise ValueError(f"{type(operation).__name__} is no IOCTL")
         case _:
@@ -322,9 +175,9 @@ def _completion(values: Mapping[str, int], member: str = "completion.") -> Compl
     )
 
 
-def _answered(layout: Layout, member: str, data: bytes) -> Endpoint | None:
+def _answered(layout: layouts.Layout, member: str, data: bytes) -> Endpoint | None:
     values = layout.unpack(data)
-    family, port, scope, packed = (values[f"{member}.{name}"] for name, _ in _ENDPOINT)
+    family, port, scope, packed = (values[f"{member}.{name}"] for name, _ in layouts.ENDPOINT_MEMBERS)
     assert isinstance(port, int)
     assert isinstance(scope, int)
     assert isinstance(packed, bytes)
@@ -347,49 +200,53 @@ def decode(operation: ops.Operation, status: int, data: bytes, steps: Mapping[in
     Raises:
         Failure: the reply is shorter than the interface says.
     """
-    if status != STATUS_SUCCESS:
+    if status != layouts.STATUS_SUCCESS:
         return ops.Outcome(ioctl=status)
     match operation:
         case ops.Open():
-            return ops.Outcome(completion=_completion(OPEN_REPLY.numbers(data)))
+            return ops.Outcome(completion=_completion(layouts.OPEN_REPLY.numbers(data)))
         case ops.GetLocalAddress():
-            answer = ADDRESS_REPLY.numbers(data)
-            return ops.Outcome(completion=_completion(answer), endpoint=_answered(ADDRESS_REPLY, "endpoint", data))
+            answer = layouts.ADDRESS_REPLY.numbers(data)
+            return ops.Outcome(
+                completion=_completion(answer), endpoint=_answered(layouts.ADDRESS_REPLY, "endpoint", data)
+            )
         case ops.GetOption():
-            answer = OPTION_REPLY.numbers(data)
-            value = data[OPTION_REPLY.size : OPTION_REPLY.size + answer["length"]]
+            answer = layouts.OPTION_REPLY.numbers(data)
+            value = data[layouts.OPTION_REPLY.size : layouts.OPTION_REPLY.size + answer["length"]]
             return ops.Outcome(completion=_completion(answer), data=value)
         case ops.SendTo() | ops.SendMessages():
-            return ops.Outcome(completion=_completion(SEND_REPLY.numbers(data)))
+            return ops.Outcome(completion=_completion(layouts.SEND_REPLY.numbers(data)))
         case ops.Burst():
-            return ops.Outcome(completion=_completion(BURST_REPLY.numbers(data)))
+            return ops.Outcome(completion=_completion(layouts.BURST_REPLY.numbers(data)))
         case ops.Receive():
-            answer = RECEIVE_REPLY.numbers(data)
-            received = data[RECEIVE_REPLY.size : RECEIVE_REPLY.size + answer["length"]]
-            sender = _answered(RECEIVE_REPLY, "remote", data)
+            answer = layouts.RECEIVE_REPLY.numbers(data)
+            received = data[layouts.RECEIVE_REPLY.size : layouts.RECEIVE_REPLY.size + answer["length"]]
+            sender = _answered(layouts.RECEIVE_REPLY, "remote", data)
             return ops.Outcome(completion=_completion(answer), endpoint=sender, data=received)
         case ops.Collect():
-            rows = [COLLECTED.numbers(data, COLLECTED.size * index) for index in range(len(operation.steps))]
+            rows = [
+                layouts.COLLECTED.numbers(data, layouts.COLLECTED.size * index) for index in range(len(operation.steps))
+            ]
             return ops.Outcome(
                 collected={(steps or {}).get(row["ticket"], row["ticket"]): _completion(row) for row in rows}
             )
         case _:
-            return ops.Outcome(completion=_completion(COMPLETION.numbers(data), ""))
+            return ops.Outcome(completion=_completion(layouts.COMPLETION.numbers(data), ""))
 
 
 def opened_handle(status: int, data: bytes) -> int:
     """The handle that an Open brought, 0 when it brought none."""
-    return OPEN_REPLY.numbers(data)["handle"] if status == STATUS_SUCCESS else 0
+    return layouts.OPEN_REPLY.numbers(data)["handle"] if status == layouts.STATUS_SUCCESS else 0
 
 
 def encode_accounts() -> Request:
     """The IOCTL that reads the driver's accounts."""
-    return _request(IOCTL_ACCOUNTS, REQUEST, reply=ACCOUNTS.size)
+    return _request(layouts.IOCTL_ACCOUNTS, layouts.REQUEST, reply=layouts.ACCOUNTS.size)
 
 
 def decode_ledger(data: bytes) -> dict[str, int]:
     """Every account by the header's name, those that ``Accounts`` leaves out included (calls, canaries)."""
-    return ACCOUNTS.numbers(data)
+    return layouts.ACCOUNTS.numbers(data)
 
 
 def decode_accounts(data: bytes) -> ops.Accounts:
@@ -400,10 +257,10 @@ def decode_accounts(data: bytes) -> ops.Accounts:
 
 def encode_info() -> Request:
     """The IOCTL that asks the driver what it is."""
-    return _request(IOCTL_INFO, REQUEST, reply=INFO.size)
+    return _request(layouts.IOCTL_INFO, layouts.REQUEST, reply=layouts.INFO.size)
 
 
 def decode_info(data: bytes) -> Info:
     """What the driver says of itself."""
-    values = INFO.numbers(data)
+    values = layouts.INFO.numbers(data)
     return Info(**{name: values[name] for name in Info.__slots__})

@@ -19,7 +19,7 @@ import pytest
 
 from harness.control.wskctl import WskCtl
 from harness.drivers.build import build
-from harness.wsk import abi
+from harness.wsk import abi, layouts
 from harness.wsk import operations as ops
 from harness.wsk.types import AF_INET, AF_INET6, Endpoint, Mdl, WskBuf
 
@@ -203,25 +203,25 @@ def test_hostile_requests_are_refused_and_lose_nothing(driver: WskCtl) -> None:
     to = pair(driver)
     chaos = random.Random(20240)
     good = abi.encode(ops.SendTo(1, WskBuf((Mdl(b"abcd", 1), Mdl(b"ef", 2)), 1, 3), to), {1: driver._handles[1]})
-    codes = [value for name, value in vars(abi).items() if name.startswith("IOCTL_") and name != "IOCTL_BURST"]
+    codes = [value for name, value in vars(layouts).items() if name.startswith("IOCTL_") and name != "IOCTL_BURST"]
     for _ in range(500):
         payload = bytearray(good.payload)
         payload[chaos.randrange(len(payload))] = chaos.randrange(256)
         driver.ioctl(good.code, bytes(payload), good.capacity)
         size = chaos.randrange(120)
-        noise = struct.pack("<II", abi.VERSION, size) + chaos.randbytes(size)
+        noise = struct.pack("<II", layouts.VERSION, size) + chaos.randbytes(size)
         driver.ioctl(chaos.choice(codes), noise[:size], chaos.randrange(120))
     assert driver.execute(ops.SendTo(1, WskBuf.of(b"alive"), to)).ioctl == 0
     stale = driver._handles[1]
     driver.execute(ops.Close(1))
-    closed = driver.ioctl(abi.IOCTL_CLOSE, abi.SOCKET.pack(abi.VERSION, abi.SOCKET.size, stale), 24)
+    closed = driver.ioctl(layouts.IOCTL_CLOSE, layouts.SOCKET.pack(layouts.VERSION, layouts.SOCKET.size, stale), 24)
     assert closed == (0xC0000008, b"")
 
 
 def test_a_receive_in_flight_is_cancelled_by_close(driver: WskCtl) -> None:
     pair(driver)
-    request = abi.RECEIVE.pack(abi.VERSION, abi.RECEIVE.size, driver._handles[2], 100, 0, 0, 0, 5)
-    status, _ = driver.ioctl(abi.IOCTL_RECEIVE, request, abi.RECEIVE_REPLY.size + 100)
+    request = layouts.RECEIVE.pack(layouts.VERSION, layouts.RECEIVE.size, driver._handles[2], 100, 0, 0, 0, 5)
+    status, _ = driver.ioctl(layouts.IOCTL_RECEIVE, request, layouts.RECEIVE_REPLY.size + 100)
     assert (status, driver.accounts().in_flight) == (0, 1)
     driver.execute(ops.Close(2))
     assert driver.accounts().in_flight == 0

@@ -1,4 +1,4 @@
-"""The driver's interface: every number of ``harness.wsk.abi`` against the compiled header, and what goes over it."""
+"""The driver's interface: every number of ``harness.wsk.layouts`` against the compiled header, and what goes over it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from harness import resources
 from harness.control import wskctl
 from harness.drivers import build
 from harness.errors import Failure
-from harness.wsk import abi
+from harness.wsk import abi, layouts
 from harness.wsk import operations as ops
 from harness.wsk.types import AF_INET, Completion, ControlMessage, Endpoint, Mdl, WskBuf
 
 INCLUDE = resources.root() / "drivers" / "include"
-STRUCTS = {layout.name: layout for layout in abi.LAYOUTS}
+STRUCTS = {layout.name: layout for layout in layouts.LAYOUTS}
 CONSTANTS = {
-    "WSKSEND_ABI_VERSION": abi.VERSION,
-    "WSKSEND_MODE_WAIT": abi.MODE_WAIT,
-    "WSKSEND_MODE_REUSE_IRP": abi.MODE_REUSE_IRP,
-    "WSKSEND_MODE_RAISED": abi.MODE_RAISED,
-    "WSKSEND_MAX_DATAGRAM": abi.MAX_DATAGRAM,
-    "WSKSEND_MAX_WAIT_MS": abi.MAX_WAIT_MS,
+    "WSKSEND_ABI_VERSION": layouts.VERSION,
+    "WSKSEND_MODE_WAIT": layouts.MODE_WAIT,
+    "WSKSEND_MODE_REUSE_IRP": layouts.MODE_REUSE_IRP,
+    "WSKSEND_MODE_RAISED": layouts.MODE_RAISED,
+    "WSKSEND_MAX_DATAGRAM": layouts.MAX_DATAGRAM,
+    "WSKSEND_MAX_WAIT_MS": layouts.MAX_WAIT_MS,
     "WSKCTL_DEVICE_WSKSEND": wskctl.DEVICE_WSKSEND,
     "WSKCTL_DEVICE_PROVIDER": wskctl.DEVICE_PROVIDER,
     "WSKCTL_CODE_DETACH": wskctl.CODE_DETACH,
-    **{f"WSKSEND_{name}": value for name, value in vars(abi).items() if name.startswith("IOCTL_")},
+    **{f"WSKSEND_{name}": value for name, value in vars(layouts).items() if name.startswith("IOCTL_")},
 }
 
 
@@ -76,27 +76,27 @@ def test_sizes_offsets_and_constants_are_those_of_the_compiled_header(tmp_path: 
     assert found == expected
 
 
-def parts(request: abi.Request, layout: abi.Layout) -> dict[str, int | bytes]:
+def parts(request: abi.Request, layout: layouts.Layout) -> dict[str, int | bytes]:
     values = layout.unpack(request.payload)
-    assert values["header.version"] == abi.VERSION
+    assert values["header.version"] == layouts.VERSION
     assert values["header.size"] == len(request.payload)
     return values
 
 
 def test_an_endpoint_goes_over_in_host_order() -> None:
     request = abi.encode(ops.Bind(3, Endpoint(IPv4Address("192.0.2.7"), 0x1234)), {3: 77})
-    values = parts(request, abi.ADDRESS)
-    assert (request.code, values["handle"]) == (abi.IOCTL_BIND, 77)
+    values = parts(request, layouts.ADDRESS)
+    assert (request.code, values["handle"]) == (layouts.IOCTL_BIND, 77)
     assert (values["endpoint.family"], values["endpoint.port"]) == (2, 0x1234)
     assert values["endpoint.address"] == bytes([192, 0, 2, 7]).ljust(16, b"\0")
 
 
 def test_a_socket_that_never_opened_has_handle_zero() -> None:
-    assert parts(abi.encode(ops.Close(9), {}), abi.SOCKET)["handle"] == 0
+    assert parts(abi.encode(ops.Close(9), {}), layouts.SOCKET)["handle"] == 0
 
 
 def test_a_cleared_address_has_no_family() -> None:
-    values = parts(abi.encode(ops.SetRemoteAddress(1, None), {1: 5}), abi.ADDRESS)
+    values = parts(abi.encode(ops.SetRemoteAddress(1, None), {1: 5}), layouts.ADDRESS)
     assert (values["endpoint.family"], values["endpoint.address"]) == (0, bytes(16))
 
 
@@ -106,18 +106,18 @@ def test_a_send_carries_its_mdls_control_and_payload_in_order() -> None:
     remote = Endpoint(IPv6Address("2001:db8::9"), 53, 4)
     operation = ops.SendTo(1, buffer, remote, 6, control, wait=False, reuse_irp=True, path=ops.SendPath(1))
     request = abi.encode(operation, {1: 5}, ticket=88)
-    values = parts(request, abi.SEND)
-    assert request.code == abi.IOCTL_SEND
-    assert values["mode"] == abi.MODE_REUSE_IRP | abi.MODE_RAISED
+    values = parts(request, layouts.SEND)
+    assert request.code == layouts.IOCTL_SEND
+    assert values["mode"] == layouts.MODE_REUSE_IRP | layouts.MODE_RAISED
     assert (values["flags"], values["ticket"], values["remote.scope_id"]) == (6, 88, 4)
     counts = [values[f"{name}_count"] for name in ("buffer", "mdl", "control")]
     assert [*counts, values["control_bytes"], values["payload_bytes"]] == [1, 2, 2, 9, 7]
-    tail = request.payload[abi.SEND.size :]
+    tail = request.payload[layouts.SEND.size :]
     assert tail == b"".join(
         (
-            abi.BUFFER.pack(2, 2, 4),
-            abi.MDL.pack(4, 4090) + abi.MDL.pack(3, 1),
-            abi.CONTROL.pack(0, 3, 4, 0) + abi.CONTROL.pack(41, 39, 5, 0),
+            layouts.BUFFER.pack(2, 2, 4),
+            layouts.MDL.pack(4, 4090) + layouts.MDL.pack(3, 1),
+            layouts.CONTROL.pack(0, 3, 4, 0) + layouts.CONTROL.pack(41, 39, 5, 0),
             b"\x2e\x00\x00\x0012345",
             b"abcdefg",
         )
@@ -125,15 +125,15 @@ def test_a_send_carries_its_mdls_control_and_payload_in_order() -> None:
 
 
 def test_an_empty_send_has_no_mdl() -> None:
-    values = parts(abi.encode(ops.SendTo(1, WskBuf.of(b""), None), {1: 5}), abi.SEND)
-    assert (values["mdl_count"], values["remote.family"], values["mode"]) == (0, 0, abi.MODE_WAIT)
+    values = parts(abi.encode(ops.SendTo(1, WskBuf.of(b""), None), {1: 5}), layouts.SEND)
+    assert (values["mdl_count"], values["remote.family"], values["mode"]) == (0, 0, layouts.MODE_WAIT)
 
 
 COMPLETED = (0x103, 0, 5, 1, 2, 1, 0, 0)
 
 
 def test_a_completion_is_read_field_by_field() -> None:
-    data = abi.SEND_REPLY.pack(*COMPLETED, 88)
+    data = layouts.SEND_REPLY.pack(*COMPLETED, 88)
     outcome = abi.decode(ops.SendTo(1, WskBuf.of(b"hello"), None), 0, data)
     assert outcome == ops.Outcome(completion=Completion(0x103, 0, 5, 1, 2, True, False))
 
@@ -145,13 +145,13 @@ def test_a_refused_ioctl_has_its_status_and_no_completion() -> None:
 
 def test_a_received_datagram_brings_sender_and_bytes() -> None:
     sender = (2, 9000, 0, IPv4Address("192.0.2.1").packed.ljust(16, b"\0"))
-    data = abi.RECEIVE_REPLY.pack(*COMPLETED, *sender, 5, 0) + b"hello"
+    data = layouts.RECEIVE_REPLY.pack(*COMPLETED, *sender, 5, 0) + b"hello"
     outcome = abi.decode(ops.Receive(1, 100, 50), 0, data)
     assert (outcome.endpoint, outcome.data) == (Endpoint(IPv4Address("192.0.2.1"), 9000), b"hello")
 
 
 def test_collected_completions_come_under_their_steps() -> None:
-    data = abi.COLLECTED.pack(7, *COMPLETED) + abi.COLLECTED.pack(8, *COMPLETED)
+    data = layouts.COLLECTED.pack(7, *COMPLETED) + layouts.COLLECTED.pack(8, *COMPLETED)
     outcome = abi.decode(ops.Collect(1, (40, 41)), 0, data, {7: 40, 8: 41})
     assert list(outcome.collected) == [40, 41]
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.control.wskctl import CODE_DETACH, REPLY, REQUEST, WskCtl
 from harness.errors import Failure, LabError
-from harness.wsk import abi
+from harness.wsk import layouts
 from harness.wsk import operations as ops
 from harness.wsk.types import AF_INET, Endpoint, WskBuf
 
@@ -51,18 +51,18 @@ class Relay:
 
 def driver(code: int, payload: bytes) -> tuple[int, bytes]:
     """A driver that does all it is asked: sockets get handles from 100 on, sends echo their ticket."""
-    if code == abi.IOCTL_OPEN:
-        return 0, abi.OPEN_REPLY.pack(*DONE, 100)
-    if code == abi.IOCTL_SEND:
-        ticket = abi.SEND.numbers(payload)["ticket"]
-        return 0, abi.SEND_REPLY.pack(*DONE, ticket)
-    if code == abi.IOCTL_COLLECT:
-        rest = payload[abi.COLLECT.size :]
+    if code == layouts.IOCTL_OPEN:
+        return 0, layouts.OPEN_REPLY.pack(*DONE, 100)
+    if code == layouts.IOCTL_SEND:
+        ticket = layouts.SEND.numbers(payload)["ticket"]
+        return 0, layouts.SEND_REPLY.pack(*DONE, ticket)
+    if code == layouts.IOCTL_COLLECT:
+        rest = payload[layouts.COLLECT.size :]
         tickets = [int.from_bytes(rest[at : at + 8], "little") for at in range(0, len(rest), 8)]
-        return 0, b"".join(abi.COLLECTED.pack(ticket, *DONE) for ticket in tickets)
-    if code == abi.IOCTL_ACCOUNTS:
-        return 0, abi.ACCOUNTS.pack(1, 2, 3, 4, 5, 6, 7, 8, 9)
-    return (0, b"") if code == CODE_DETACH else (0, abi.COMPLETION.pack(*DONE))
+        return 0, b"".join(layouts.COLLECTED.pack(ticket, *DONE) for ticket in tickets)
+    if code == layouts.IOCTL_ACCOUNTS:
+        return 0, layouts.ACCOUNTS.pack(1, 2, 3, 4, 5, 6, 7, 8, 9)
+    return (0, b"") if code == CODE_DETACH else (0, layouts.COMPLETION.pack(*DONE))
 
 
 def send(data: bytes = b"x", *, wait: bool = True) -> ops.SendTo:
@@ -73,7 +73,7 @@ def test_operations_after_an_open_use_its_handle() -> None:
     relay = Relay(driver)
     outcomes = WskCtl(relay).submit([ops.Open(1, AF_INET), ops.Bind(1, REMOTE), send(), ops.Close(1), send()])
     assert [outcome.ioctl for outcome in outcomes] == [0] * 5
-    handles = [abi.SOCKET.numbers(payload)["handle"] for _, payload in relay.seen[1:]]
+    handles = [layouts.SOCKET.numbers(payload)["handle"] for _, payload in relay.seen[1:]]
     assert handles == [100, 100, 100, 100]
 
 
@@ -90,8 +90,8 @@ def test_collected_completions_are_those_of_the_sends_in_order() -> None:
     control.submit([ops.Open(1, AF_INET), send(wait=False), send(), send(wait=False)])
     collected = control.execute(ops.Collect(1, (12, 14))).collected
     assert list(collected) == [12, 14]
-    sent = [abi.SEND.numbers(payload)["ticket"] for code, payload in relay.seen if code == abi.IOCTL_SEND]
-    asked = relay.seen[-1][1][abi.COLLECT.size :]
+    sent = [layouts.SEND.numbers(payload)["ticket"] for code, payload in relay.seen if code == layouts.IOCTL_SEND]
+    asked = relay.seen[-1][1][layouts.COLLECT.size :]
     assert asked == sent[0].to_bytes(8, "little") + sent[2].to_bytes(8, "little")
 
 
@@ -99,22 +99,22 @@ def test_a_send_that_was_refused_is_not_collected() -> None:
     refused: list[int] = []
 
     def refuse_the_first(code: int, payload: bytes) -> tuple[int, bytes]:
-        if code == abi.IOCTL_SEND and not refused:
-            refused.append(abi.SEND.numbers(payload)["ticket"])
+        if code == layouts.IOCTL_SEND and not refused:
+            refused.append(layouts.SEND.numbers(payload)["ticket"])
             return STATUS_INVALID_HANDLE, b""
         return driver(code, payload)
 
     relay = Relay(refuse_the_first)
     outcomes = WskCtl(relay).submit([send(wait=False), send(wait=False), ops.Collect(1, (2,))])
     assert [outcome.ioctl for outcome in outcomes] == [STATUS_INVALID_HANDLE, 0, 0]
-    assert relay.seen[-1][1][abi.COLLECT.size :] == (refused[0] + 1).to_bytes(8, "little")
+    assert relay.seen[-1][1][layouts.COLLECT.size :] == (refused[0] + 1).to_bytes(8, "little")
 
 
 def test_a_collect_of_more_than_was_sent_asks_for_what_the_driver_must_refuse() -> None:
     relay = Relay(driver)
     control = WskCtl(relay)
     control.submit([ops.Open(1, AF_INET), send(wait=False), ops.Collect(1, (5, 6, 7))])
-    payload = relay.seen[-1][1][abi.COLLECT.size :]
+    payload = relay.seen[-1][1][layouts.COLLECT.size :]
     tickets = [int.from_bytes(payload[at : at + 8], "little") for at in (0, 8, 16)]
     assert len(set(tickets)) == 3
     assert min(tickets[1:]) > 1 << 63
@@ -138,7 +138,7 @@ def test_a_relay_that_ends_is_the_labs_error() -> None:
 
 
 def test_a_driver_of_another_version_is_refused() -> None:
-    control = WskCtl(Relay(lambda *_: (0, abi.INFO.pack(2, 256, 256, 0, 0, 0))))
+    control = WskCtl(Relay(lambda *_: (0, layouts.INFO.pack(2, 256, 256, 0, 0, 0))))
     with pytest.raises(Failure, match="version 2"):
         control.info()
 
@@ -149,4 +149,4 @@ def test_after_a_detach_no_old_handle_is_used() -> None:
     control.execute(ops.Open(1, AF_INET))
     control.detach()
     control.execute(ops.Close(1))
-    assert abi.SOCKET.numbers(relay.seen[-1][1])["handle"] == 0
+    assert layouts.SOCKET.numbers(relay.seen[-1][1])["handle"] == 0
