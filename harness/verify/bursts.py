@@ -14,7 +14,11 @@ _MAX_RANGES = 64
 
 
 class BurstTracker:
-    """One burst against what was seen. Memory: a byte per datagram, or less when its size cuts the sequence number."""
+    """One burst against what was seen. Memory: a byte per datagram, or less when its size cuts the sequence number.
+
+    ``flags`` has a byte per datagram: 0 not seen, 1 seen as predicted, 2 seen otherwise; ``last`` is the highest
+    sequence number seen, -1 for none; ``short`` says that the size cuts sequence numbers.
+    """
 
     def __init__(self, burst: ExpectedBurst) -> None:
         self.burst = burst
@@ -24,46 +28,62 @@ class BurstTracker:
         self.duplicated = 0
         self.reordered = 0
         self.slots: dict[int, int] = {}
-        self._short = burst.size < 8
-        self._flags = bytearray(0 if self._short else burst.count)
+        self.short = burst.size < 8
+        self.flags = bytearray(0 if self.short else burst.count)
         self._tally: dict[int, int] = {}
-        self._last = -1
+        self.last = -1
 
-    def take(self, seen: SeenDatagram, port: int, findings: list[Finding]) -> Form | None:
-        """The form in which the datagram is one of this burst's; counts it, as a duplicate if it came before."""
+    def is_one(self, seen: SeenDatagram, port: int) -> Form | None:
+        """The form in which the datagram is one of this burst's, whether it came before or not."""
         sequence = self.burst.sequence_of(seen.payload)
-        if sequence is None:
+        if sequence is None or not self.burst.copies(sequence):
             return None
         payload = self.burst.payload(sequence)
-        for form in self.forms:
-            if equal(form, seen, port, payload):
-                return form if self._book(sequence, seen, findings) else None
-        return None
+        return next((form for form in self.forms if equal(form, seen, port, payload)), None)
 
-    def _book(self, sequence: int, seen: SeenDatagram, findings: list[Finding]) -> bool:
-        if self._short:
+    def take(self, seen: SeenDatagram, port: int, findings: list[Finding], *, again: bool) -> Form | None:
+        """Count the datagram if it is one of this burst's, and say in which form.
+
+        Args:
+            seen: what was captured.
+            port: the source port, 0 for any.
+            findings: takes what is wrong with it.
+            again: count it as a duplicate if it came before; else such a one is not taken (another burst's, maybe).
+        """
+        form = self.is_one(seen, port)
+        if form is None or not self._book(self.burst.sequence_of(seen.payload) or 0, seen, findings, again):
+            return None
+        return form
+
+    def duplicate(self, sequence: int, frame: int) -> Finding:
+        """What is said of a datagram that had been seen before."""
+        what = f"sequence {sequence} again"
+        return Finding(Verdict.DUPLICATED, frame, self.burst.template.operation, "datagram", "once", what)
+
+    def late(self, sequence: int, last: int, frame: int) -> Finding:
+        """What is said of a datagram that comes after one with a higher sequence number."""
+        what = f"sequence {sequence} after {last}"
+        return Finding(Verdict.REORDERED, frame, self.burst.template.operation, "order", "ascending", what)
+
+    def _book(self, sequence: int, seen: SeenDatagram, findings: list[Finding], again: bool) -> bool:
+        if self.short:
             tally = self._tally.get(sequence, 0)
             fresh = tally < self.burst.copies(sequence)
-            if not fresh and not self.burst.copies(sequence):
-                return False
             self._tally[sequence] = tally + fresh
         else:
             at = sequence - self.burst.first
-            fresh = not self._flags[at]
-            self._flags[at] = 1
-        operation = self.burst.template.operation
+            fresh = not self.flags[at]
+            self.flags[at] = self.flags[at] or 1
         if not fresh:
-            self.duplicated += 1
-            findings.append(
-                Finding(Verdict.DUPLICATED, seen.frame, operation, "datagram", "once", f"sequence {sequence} again")
-            )
-            return True
+            if again:
+                self.duplicated += 1
+                findings.append(self.duplicate(sequence, seen.frame))
+            return again
         self.matched += 1
-        if not self._short and self.burst.ordered and sequence < self._last:
+        if not self.short and self.burst.ordered and sequence < self.last:
             self.reordered += 1
-            text = f"sequence {sequence} after {self._last}"
-            findings.append(Finding(Verdict.REORDERED, seen.frame, operation, "order", "ascending", text))
-        self._last = max(self._last, sequence)
+            findings.append(self.late(sequence, self.last, seen.frame))
+        self.last = max(self.last, sequence)
         return True
 
     def mark_matched(self, sequence: int) -> None:
@@ -77,10 +97,10 @@ class BurstTracker:
         self._mark(sequence)
 
     def _mark(self, sequence: int) -> None:
-        if self._short:
+        if self.short:
             self._tally[sequence] = self._tally.get(sequence, 0) + 1
         else:
-            self._flags[sequence - self.burst.first] = 2
+            self.flags[sequence - self.burst.first] = 2
 
     def some_missing(self) -> list[int]:
         """Sequence numbers not seen so far, the first few hundred."""
@@ -112,15 +132,15 @@ class BurstTracker:
 
     def _ranges(self) -> Iterator[tuple[int, int]]:
         """Runs of missing sequence numbers, end exclusive."""
-        if self._short:
+        if self.short:
             for sequence in range(min(self.burst.count, 256**self.burst.size)):
                 key = (self.burst.first + sequence) % 256**self.burst.size
                 if self._tally.get(key, 0) < self.burst.copies(key):
                     yield key, key + 1
             return
-        at = self._flags.find(0)
+        at = self.flags.find(0)
         while at >= 0:
-            ends = [end for end in (self._flags.find(1, at), self._flags.find(2, at)) if end >= 0]
-            end = min(ends, default=len(self._flags))
+            ends = [end for end in (self.flags.find(1, at), self.flags.find(2, at)) if end >= 0]
+            end = min(ends, default=len(self.flags))
             yield self.burst.first + at, self.burst.first + end
-            at = self._flags.find(0, end)
+            at = self.flags.find(0, end)

@@ -15,7 +15,7 @@ _SUPER_CAUSE = "segmentation offload, or a bridge that reassembles (bridge-nf-ca
 _CONTEXT = 4
 _CAUSES_FIRST = (
     "ip.version_ihl", "ip.destination", "udp.destination_port", "ip.source", "udp.source_port", "ip.length",
-    "udp.length", "udp.payload", "eth.source", "eth.destination", "ip.ttl", "ip.tos", "ip.dont_fragment",
+    "udp.length", "udp.payload", "eth.vlan", "eth.source", "eth.destination", "ip.ttl", "ip.tos", "ip.dont_fragment",
     "ip.fragments", "eth.trailer", "ip.header_checksum", "udp.checksum",
 )  # fmt: skip
 _RANK = {name: rank for rank, name in enumerate(_CAUSES_FIRST)}

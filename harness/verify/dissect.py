@@ -18,6 +18,7 @@ from harness.verify.seen import ChecksumState, Other, Problem, SeenDatagram
 _IPV4 = struct.Struct(">BBHHHBBH4s4s")
 _IPV6 = struct.Struct(">IHBB16s16s")
 _UDP = struct.Struct(">HHHH")
+_MOST_TAGS = 4
 _EXTENSIONS = {0: "hop-by-hop options", 43: "routing header", 60: "destination options"}
 _IP_PROTOCOLS = {1: "icmp", 2: "igmp", 6: "tcp", 58: "icmpv6"}
 _ETHERTYPES = {0x0806: "arp", 0x88B5: "marker", 0x8100: "vlan", 0x88CC: "lldp", 0x888E: "eapol"}
@@ -37,22 +38,31 @@ def dissect(frames: Iterable[CapturedFrame]) -> Dissected:
     result = Dissected()
     reassembler = Reassembler(finish)
     for frame in frames:
-        data = frame.data
-        if frame.length > len(data):
+        if frame.length > len(frame.data):
             result.cut.append(frame.number)
+        data, tags = _untagged(frame.data)
         ethertype = data[12:14]
         if ethertype == b"\x08\x00":
-            item = _ipv4(frame.number, data, reassembler)
+            item = _ipv4(frame.number, data, reassembler, tags)
         elif ethertype == b"\x86\xdd":
-            item = _ipv6(frame.number, data, reassembler)
+            item = _ipv6(frame.number, data, reassembler, tags)
         else:
-            item = _other(frame.number, data, _ethertype_name(data))
+            item = _other(frame.number, data, _ethertype_name(data), *tags)
         if isinstance(item, SeenDatagram):
             result.datagrams.append(item)
         elif item is not None:
             result.others.append(item)
     result.datagrams.extend(reassembler.leftovers())
     return result
+
+
+def _untagged(data: bytes) -> tuple[bytes, tuple[Problem, ...]]:
+    """The frame without its VLAN tags (IEEE Std 802.1Q), which nothing here expects."""
+    tags: list[Problem] = []
+    while data[12:14] in (b"\x81\x00", b"\x88\xa8") and len(data) >= 18 and len(tags) < _MOST_TAGS:
+        tags.append(Problem("eth.vlan", "no tag", f"VLAN {(data[14] << 8 | data[15]) & 0x0FFF}"))
+        data = data[:12] + data[16:]
+    return data, tuple(tags)
 
 
 def _other(number: int, data: bytes, protocol: str, *problems: Problem) -> Other:
@@ -66,13 +76,13 @@ def _ethertype_name(data: bytes) -> str:
     return _ETHERTYPES.get(value, "802.3" if value < 0x600 else f"ethertype 0x{value:04x}")
 
 
-def _ipv4(number: int, data: bytes, reassembler: Reassembler) -> SeenDatagram | Other | None:
+def _ipv4(number: int, data: bytes, reassembler: Reassembler, tags: tuple[Problem, ...]) -> SeenDatagram | Other | None:
     if len(data) < 34:
         return _other(number, data, "ipv4", Problem("ip.length", "20 bytes or more", f"{len(data) - 14}"))
     first, tos, total, ident, flags, ttl, protocol, _, source, destination = _IPV4.unpack_from(data, 14)
     if protocol != 17:
-        return _other(number, data, _IP_PROTOCOLS.get(protocol, f"ip protocol {protocol}"))
-    problems: list[Problem] = []
+        return _other(number, data, _IP_PROTOCOLS.get(protocol, f"ip protocol {protocol}"), *tags)
+    problems: list[Problem] = list(tags)
     header = (first & 0x0F) * 4
     if first != 0x45:
         problems.append(Problem("ip.version_ihl", "0x45", f"0x{first:02x}"))
@@ -97,11 +107,11 @@ def _ipv4(number: int, data: bytes, reassembler: Reassembler) -> SeenDatagram | 
     return finish((number,), head, (ttl, tos, dont, ident), body, (len(body),), trailer, problems)
 
 
-def _ipv6(number: int, data: bytes, reassembler: Reassembler) -> SeenDatagram | Other | None:
+def _ipv6(number: int, data: bytes, reassembler: Reassembler, tags: tuple[Problem, ...]) -> SeenDatagram | Other | None:
     if len(data) < 54:
         return _other(number, data, "ipv6", Problem("ip.length", "40 bytes or more", f"{len(data) - 14}"))
     first, length, following, ttl, source, destination = _IPV6.unpack_from(data, 14)
-    problems: list[Problem] = []
+    problems: list[Problem] = list(tags)
     if first >> 28 != 6:
         return _other(number, data, "ipv6", Problem("ip.version_ihl", "6", str(first >> 28)))
     tos, end, at = first >> 20 & 0xFF, 54 + length, 54
@@ -116,7 +126,7 @@ def _ipv6(number: int, data: bytes, reassembler: Reassembler) -> SeenDatagram | 
     if following == 44 and at + 8 <= end:
         following, _, word, ident = struct.unpack_from(">BBHI", data, at)
         if following != 17:
-            return _other(number, data, _IP_PROTOCOLS.get(following, f"ip protocol {following}"))
+            return _other(number, data, _IP_PROTOCOLS.get(following, f"ip protocol {following}"), *tags)
         body, more, offset = data[at + 8 : end], bool(word & 1), word & 0xFFF8
         if more or offset:
             piece = Fragment(number, data[6:12], data[:6], ttl, tos, False, offset, more, body, trailer, problems)
@@ -125,7 +135,7 @@ def _ipv6(number: int, data: bytes, reassembler: Reassembler) -> SeenDatagram | 
         return finish((number,), head, (ttl, tos, False, ident), body, (len(body),), trailer, problems)
     if following != 17:
         name = "icmpv6" if problems and following == 58 else _IP_PROTOCOLS.get(following, f"ip protocol {following}")
-        return _other(number, data, name)
+        return _other(number, data, name, *tags)
     body = data[at:end]
     return finish((number,), head, (ttl, tos, False, 0), body, (len(body),), trailer, problems)
 

@@ -6,7 +6,7 @@ A capture that cannot be trusted makes a case inconclusive, whatever else was fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.capture.frames import CapturedFrame, Integrity
 from harness.model.addresses import mac_text
@@ -16,8 +16,9 @@ from harness.verify import background
 from harness.verify.agree import agree
 from harness.verify.completions import judge_accounts, judge_completions
 from harness.verify.dissect import dissect
-from harness.verify.match import Matched, Matcher
+from harness.verify.match import Begun, Matched, Matcher
 from harness.verify.seen import Other
+from harness.verify.telling import limited, ordered
 from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Observation, Status, Verdict
 from harness.wsk.operations import Accounts, Step
 
@@ -31,6 +32,8 @@ def judge(
     accounts: Accounts | None = None,
     *,
     tshark: bool = True,
+    begun: Begun | None = None,
+    set_aside: Mapping[str, int] | None = None,
 ) -> CaseVerdict:
     """The verdict of one case.
 
@@ -42,11 +45,14 @@ def judge(
         site: the lab.
         accounts: the driver's books after the case; ``None`` for a driver that keeps none.
         tshark: frames must carry tshark's dissection; false only where no tshark is in the game.
+        begun: what ``bulk`` has matched before; its frames are not among ``frames``.
+        set_aside: frames per name of protocol that are not among ``frames``, for they are not the guest's.
     """
     numbers = {step.number for step in steps}
     relevant = [prediction for prediction in predictions if prediction.step in numbers]
     doubts = doubts_of(integrity)
-    tally: Counter[str] = Counter()
+    begun = begun or Begun()
+    tally: Counter[str] = Counter(set_aside or {})
     guests: list[CapturedFrame] = []
     peers = site.peer_macs - {site.guest_mac}
     for frame in frames:
@@ -59,7 +65,7 @@ def judge(
     read = dissect(guests)
     if read.cut:
         doubts.append(f"frame {read.cut[0]} was cut by the snap length")
-    matched = Matcher(relevant, site.partial_checksum).run(read.datagrams, read.others)
+    matched = Matcher(relevant, site.partial_checksum, begun).run(read.datagrams, read.others)
     unexpected, count = _unexpected(matched, tally, site)
     findings = [*matched.findings, *unexpected]
     if tshark:
@@ -67,7 +73,7 @@ def judge(
         doubts.extend(agreement.doubts)
         findings.extend(agreement.findings)
     completed = judge_completions(relevant, steps, site.profile)
-    findings = [*completed.findings, *findings]
+    findings = [*completed.findings, *ordered(findings)]
     if accounts is not None:
         findings.extend(judge_accounts(accounts).findings)
     counts = DatagramCounts(
@@ -81,6 +87,7 @@ def judge(
         offload=matched.offload,
         background=count,
     )
+    findings = limited(findings, begun.untold)
     status, reason = _status(doubts, findings)
     observed: tuple[Observation, ...] = (*completed.observed, *matched.observed.values())
     matches = tuple((expected.operation, expected.index, seen.frame) for expected, seen in matched.pairs)

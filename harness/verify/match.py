@@ -7,6 +7,7 @@ left for ``background`` to name) on the other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from harness.verify.compare import SUPER_FRAME, Difference, Form, Slot, differen
 from harness.verify.nearest import damaged_frames, nearest_pairs
 from harness.verify.reassemble import REPEATED
 from harness.verify.seen import ChecksumState, Other, SeenDatagram
-from harness.verify.verdict import Finding, Observation, Verdict
+from harness.verify.verdict import Finding, Kind, Observation, Verdict
 
 
 @dataclass(slots=True)
@@ -43,29 +44,51 @@ class Matched:
     left_others: list[Other] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Begun:
+    """What ``bulk`` matched before the frames that are matched one by one.
+
+    Args:
+        trackers: the books of each burst, by step.
+        ports: source ports that sockets turned out to have.
+        observed, findings: as in ``Matched``.
+        untold: how many findings of a kind are not in ``findings``, for there are too many.
+        offload: datagrams with a partial checksum.
+    """
+
+    trackers: dict[int, BurstTracker] = field(default_factory=dict)
+    ports: dict[SocketId, int] = field(default_factory=dict)
+    observed: dict[tuple[str, str, str], Observation] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    untold: Counter[Kind] = field(default_factory=Counter)
+    offload: int = 0
+
+
 class Matcher:
     """Matches one case.
 
     Args:
         predictions: the case's predictions.
         partial_checksum: the NIC leaves checksums of unfragmented datagrams partial; anywhere else that is a finding.
+        begun: what ``bulk`` has matched of the case before.
     """
 
-    def __init__(self, predictions: Iterable[Prediction], partial_checksum: bool) -> None:
+    def __init__(self, predictions: Iterable[Prediction], partial_checksum: bool, begun: Begun | None = None) -> None:
+        begun = begun or Begun()
         self._partial = partial_checksum
         self._slots: list[Slot] = []
         self._bursts: list[BurstTracker] = []
         for prediction in predictions:
             self._slots.extend(Slot(item) for item in prediction.datagrams)
             if prediction.burst is not None:
-                self._bursts.append(BurstTracker(prediction.burst))
+                self._bursts.append(begun.trackers.get(prediction.step) or BurstTracker(prediction.burst))
         self._index: dict[tuple[bytes, int, bytes], list[Slot]] = {}
         for slot in self._slots:
             for form in slot.forms:
                 key = (form.destination, form.expected.destination.port, form.expected.payload)
                 self._index.setdefault(key, []).append(slot)
-        self._ports: dict[SocketId, int] = {}
-        self.result = Matched()
+        self._ports = dict(begun.ports)
+        self.result = Matched(offload=begun.offload, findings=list(begun.findings), observed=dict(begun.observed))
 
     def run(self, seen: Sequence[SeenDatagram], others: Sequence[Other]) -> Matched:
         """Match what was seen, in capture order."""
@@ -107,11 +130,12 @@ class Matcher:
                     self.result.matched += 1
                     self.result.pairs.append((slot.expected, seen))
                     return True
-        for burst in self._bursts:
-            taken = burst.take(seen, self._port(burst.burst.template), self.result.findings)
-            if taken is not None:
-                self._take(taken, seen)
-                return True
+        for again in (False, True):
+            for burst in self._bursts:
+                taken = burst.take(seen, self._port(burst.burst.template), self.result.findings, again=again)
+                if taken is not None:
+                    self._take(taken, seen)
+                    return True
         return False
 
     def _take(self, form: Form, seen: SeenDatagram) -> None:
@@ -121,13 +145,7 @@ class Matcher:
         if seen.checksum_state is ChecksumState.PARTIAL:
             result.offload += 1
             if not self._partial or len(seen.layout) > 1:
-                text = f"0x{seen.checksum:04x}, the sum of the pseudo-header alone"
-                why = "left to hardware that is not there: turn checksum offload off on this NIC"
-                result.findings.append(
-                    Finding(
-                        Verdict.OFFLOAD, seen.frame, expected.operation, "udp.checksum", "a whole checksum", text, why
-                    )
-                )
+                result.findings.append(offload_finding(expected, seen))
         for item in seen.problems:
             result.duplicated += 1
             finding = Finding(
@@ -266,6 +284,13 @@ class Matcher:
 
 
 _NOWHERE = SeenDatagram((0,), b"", b"", b"", b"", 0, 0, b"", 0, 0, False, 0, 0, ChecksumState.UNKNOWN, ())
+
+
+def offload_finding(expected: ExpectedDatagram, seen: SeenDatagram) -> Finding:
+    """What is said of a datagram whose checksum is partial where it should not be."""
+    text = f"0x{seen.checksum:04x}, the sum of the pseudo-header alone"
+    why = "left to hardware that is not there: turn checksum offload off on this NIC"
+    return Finding(Verdict.OFFLOAD, seen.frame, expected.operation, "udp.checksum", "a whole checksum", text, why)
 
 
 def _missing(expected: ExpectedDatagram) -> Finding:

@@ -19,6 +19,10 @@ class Verdict(StrEnum):
     BACKGROUND = "background"
 
 
+Kind = tuple[Verdict, int | None, str]
+"""Findings are of one kind when verdict, step and field are the same."""
+
+
 class Status(StrEnum):
     """What became of a case, a cell or a run; ``inconclusive``: the lab, not the driver, was at fault."""
 
