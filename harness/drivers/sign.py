@@ -1,7 +1,7 @@
 """Test-signs drivers: the lab's certificate, made once per user, and ``osslsigncode``; and proves a signature.
 
-Windows in test mode loads a kernel image signed by any certificate; the chain does not matter. The certificate is for code
-signing only and no CA, since Windows was reported to dislike a self-signed CA as a signer. It lies with the user's
+Windows in test mode loads a kernel image signed by any certificate; the chain does not matter. The certificate is for
+code signing only and no CA, since Windows was reported to dislike a self-signed CA as a signer. It lies with the user's
 data, not in the cache: images carry it, and must go on trusting what is signed later. Whether a current Windows accepts
 the result has not been seen yet; ``harness accept`` loads one and says so.
 """

@@ -1,0 +1,188 @@
+"""Crashes: stop codes decoded wherever they stand, fingerprints that group, the verdict from the evidence."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from harness import resources
+from harness.crash import bugcheck, collect
+from harness.crash.bugcheck import Bugcheck
+from harness.crash.detect import Evidence, Kind, judge
+from harness.crash.fingerprint import Module, fingerprint
+from harness.errors import LabError
+from harness.guests import powershell
+
+D1 = Bugcheck(0xD1, (0xFFFFC08112345678, 2, 1, 0xFFFFF80312341ABC))
+EVENT_1001 = (
+    "The computer has rebooted from a bugcheck.  The bugcheck was: 0x000000d1 (0xffffc08112345678, 0x0000000000000002, "
+    r"0x0000000000000001, 0xfffff80312341abc). A dump was saved in: C:\Windows\MEMORY.DMP. Report Id: 8d4d."
+)
+
+
+def test_event_1001_in_any_language() -> None:
+    assert bugcheck.from_text(EVENT_1001) == D1
+    german = (
+        "Der Computer wurde nach einem schwerwiegenden Fehler neu gestartet. Der Fehlercode war: " + EVENT_1001[62:]
+    )
+    assert bugcheck.from_text(german) == D1
+    assert bugcheck.from_text("The computer was started.") is None
+
+
+def test_power_event_41() -> None:
+    data = {"BugcheckCode": "209", "BugcheckParameter1": "0xffffc08112345678", "BugcheckParameter2": "0x2"}
+    data |= {"BugcheckParameter3": "0x1", "BugcheckParameter4": "0xfffff80312341abc"}
+    assert bugcheck.from_power_event(data) == D1
+    assert bugcheck.from_power_event({"BugcheckCode": "0"}) is None, "a reset without a bugcheck"
+    assert bugcheck.from_power_event({}) is None
+    assert bugcheck.from_power_event({"BugcheckCode": "?"}) is None
+
+
+def test_qemu_log_of_the_hyperv_registers() -> None:
+    line = "2026-01-01 panic hyper-v: arg1='0xd1', arg2='0x1', arg3='0x2', arg4='0x3', arg5='0x4'\n"
+    assert bugcheck.from_qemu_log("noise\n" + line) == Bugcheck(0xD1, (1, 2, 3, 4))
+    assert bugcheck.from_qemu_log("noise") is None
+
+
+def test_dump_header() -> None:
+    head = bytearray(b"PAGEDU64".ljust(bugcheck.DUMP_HEADER_BYTES, b"\0"))
+    struct.pack_into("<I4x4Q", head, 0x38, D1.code, *D1.parameters)
+    assert bugcheck.from_dump(bytes(head)) == D1
+    assert bugcheck.from_dump(bytes(head[:40])) is None
+    assert bugcheck.from_dump(b"ELF".ljust(200, b"\0")) is None
+
+
+def test_names() -> None:
+    assert D1.name == "DRIVER_IRQL_NOT_LESS_OR_EQUAL"
+    assert Bugcheck(0xDEAD).name == "UNKNOWN_BUGCHECK"
+    assert all(meaning in ("value", "code", "any") for code in range(0x200) for meaning in Bugcheck(code).meanings)
+
+
+def test_the_same_crash_after_another_boot_has_the_same_fingerprint() -> None:
+    moved = Bugcheck(0xD1, (0xFFFFC08199995678, 2, 1, 0xFFFFF8037777_7ABC))
+    assert fingerprint(D1) == fingerprint(moved)
+    assert fingerprint(D1).text == "0xd1 DRIVER_IRQL_NOT_LESS_OR_EQUAL *,0x2,0x1,*abc"
+
+
+def test_other_crashes_have_other_fingerprints() -> None:
+    other_irql = Bugcheck(0xD1, (D1.parameters[0], 0xFF, 1, D1.parameters[3]))
+    other_place = Bugcheck(0xD1, (D1.parameters[0], 2, 1, D1.parameters[3] + 4))
+    keys = {fingerprint(one).key for one in (D1, other_irql, other_place, Bugcheck(0x0A, D1.parameters))}
+    assert len(keys) == 4
+
+
+def test_code_is_named_by_module_when_its_place_is_known() -> None:
+    modules = [Module("wsksend.sys", 0xFFFFF80312340000, 0x8000)]
+    assert fingerprint(D1, modules).text.endswith("wsksend.sys+0x1abc")
+
+
+def test_a_status_parameter_counts() -> None:
+    status = Bugcheck(0x7E, (0xFFFFFFFFC0000005, 0xFFFFF80312341ABC, 0xFFFFA0812345, 0))
+    assert fingerprint(status).text == "0x7e SYSTEM_THREAD_EXCEPTION_NOT_HANDLED 0xc0000005,*abc,*,*"
+
+
+@pytest.mark.parametrize(
+    ("evidence", "kind"),
+    [
+        (Evidence(), Kind.NONE),
+        (Evidence(boot_before="a", boot_after="a"), Kind.NONE),
+        (Evidence(boot_before="a", boot_after="b"), Kind.RESTARTED),
+        (Evidence(boot_before="a", boot_after="b", expected_restart=True), Kind.NONE),
+        (Evidence(boot_before="a", boot_after="b", bugcheck=D1), Kind.CRASHED),
+        (Evidence(boot_before="a", boot_after="b", dump=True), Kind.CRASHED),
+        (Evidence(notices=["crashloaded"], boot_before="a", reachable=False), Kind.DUMPING),
+        (Evidence(notices=["crashloaded"], boot_before="a", boot_after="b"), Kind.CRASHED),
+        (Evidence(notices=["panicked"], reachable=False), Kind.CRASHED),
+        (Evidence(boot_before="a", reachable=False), Kind.GONE),
+    ],
+)
+def test_verdict_from_the_evidence(evidence: Evidence, kind: Kind) -> None:
+    assert judge(evidence) is kind
+
+
+@dataclass
+class Answer:
+    exit_code: int = 0
+    stdout: str = ""
+    stderr: str = ""
+
+
+@dataclass
+class Shell:
+    answers: list[Answer]
+    asked: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def run(self, command: str, timeout: float = 0) -> Answer:
+        self.asked.append(powershell.decode(command) if "-EncodedCommand" in command else command)
+        return self.answers.pop(0)
+
+    def put(self, local: Path | bytes, remote: str) -> None:
+        raise AssertionError("nothing is put")
+
+    def get(self, remote: str) -> bytes:
+        return self.files[remote]
+
+
+def test_bugchecks_of_the_event_log_come_once_each() -> None:
+    power = {"id": 41, "time": "2026-01-01T00:00:02", "text": "", "data": {"BugcheckCode": "226"}}
+    same = {"id": 1001, "time": "2026-01-01T00:00:03", "text": EVENT_1001, "data": {}}
+    again = {"id": 1001, "time": "2026-01-01T00:00:04", "text": EVENT_1001, "data": {}}
+    shell = Shell([Answer(stdout=json.dumps([again, same, power]))])
+    assert collect.bugchecks_since(shell, "2026-01-01T00:00:00Z") == [Bugcheck(0xE2), D1]
+    assert "'2026-01-01T00:00:00Z'" in shell.asked[0]
+
+
+def test_one_event_alone_is_no_list_and_none_is_no_text() -> None:
+    single = json.dumps({"id": 1001, "time": "x", "text": EVENT_1001, "data": {}})
+    assert collect.bugchecks_since(Shell([Answer(stdout=single)]), "t") == [D1]
+    assert collect.bugchecks_since(Shell([Answer(stdout="\n")]), "t") == []
+
+
+def test_a_guest_that_does_not_tell() -> None:
+    with pytest.raises(LabError, match="does not tell of its crashes"):
+        collect.boot_identity(Shell([Answer(97, "", "Access denied")]))
+    with pytest.raises(LabError, match="not answer in JSON"):
+        collect.dumps_since(Shell([Answer(stdout="oops")]), "t")
+
+
+def test_a_dump_is_packed_fetched_and_deleted(tmp_path: Path) -> None:
+    shell = Shell([Answer(), Answer()], files={collect.PACKED: b"packed"})
+    dump = collect.DumpFile(r"C:\Windows\MEMORY.DMP", 7, "t")
+    target = collect.fetch_dump(shell, dump, tmp_path / "dumps")
+    assert target.read_bytes() == b"packed"
+    assert shell.asked == [
+        r"tar.exe -czf C:\harness\dump.tgz -C C:\Windows MEMORY.DMP",
+        r"del C:\harness\dump.tgz",
+    ]
+
+
+def test_powershell_survives_quotes_and_ampersands() -> None:
+    script = "Write-Output 'a & b | c ^ d % e \"f\" ünïcode'"
+    line = powershell.command(script)
+    assert powershell.decode(line) == script
+    assert not set("&|^%\"'<>") & set(line)
+    assert powershell.quote("it's") == "'it''s'"
+    with pytest.raises(ValueError, match="too long"):
+        powershell.command("x" * 4000)
+
+
+SCRIPTS = sorted((resources.root() / "images" / "windows" / "guest").glob("*.ps1"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_guest_scripts_parse_as_powershell_and_fit_a_command_line(path: Path) -> None:
+    """By the tree-sitter grammar: Microsoft's own parser cannot be installed here."""
+    tree_sitter = pytest.importorskip("tree_sitter")
+    grammar = pytest.importorskip("tree_sitter_powershell")
+    parser = tree_sitter.Parser(tree_sitter.Language(grammar.language()))
+    script = powershell.load(path.stem, Since="2026-01-01T00:00:00Z", Mac="52:54:00:d0:00:01", Name="it's")
+    assert not parser.parse(path.read_bytes()).root_node.has_error
+    assert not parser.parse(script.encode()).root_node.has_error
+    assert all(len(line) <= 130 for line in path.read_text(encoding="ascii").splitlines())
+    if path.stem != "dut":
+        powershell.command(script)
