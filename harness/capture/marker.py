@@ -1,15 +1,16 @@
 """Marker frames: the host's own frames on the bridge that open and close each case in the capture.
 
 A marker has EtherType 0x88B5 (IEEE Std 802, local experimental) and goes from the bridge's address to itself, so no
-guest ever receives one. Payload, network byte order: "WSKM", version, edge, two zero bytes, run id (16 bytes), case
-number and sequence number (32 bits each), zeros up to the Ethernet minimum.
+guest ever receives one. Payload, network byte order: "WSKM", version, edge, length of the case's name (16 bits), run id
+(16 bytes), case number and sequence number (32 bits each), the name in UTF-8, zeros up to the Ethernet minimum. With
+the names in it, a capture file says by itself which frames are whose.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from harness.errors import LabError
@@ -20,6 +21,7 @@ MINIMUM = 60  # IEEE Std 802.3 minimum frame without FCS
 _ETHERNET = struct.Struct("!6s6sH")
 _PAYLOAD = struct.Struct("!4sBBH16sII")
 _MAGIC, _VERSION = b"WSKM", 1
+_LONGEST_NAME = 1000
 
 
 class Edge(IntEnum):
@@ -39,27 +41,31 @@ class Marker:
         case: number of the case within the session, from 1; 0 for a liveness marker.
         edge: start or end of the case, or proof that the capture is live.
         sequence: counts the session's markers.
+        name: the case's name, cut to 1000 bytes on the wire; empty for a liveness marker.
     """
 
     run: bytes
     case: int
     edge: Edge
     sequence: int
+    name: str = field(default="", compare=False)
 
     def encode(self, mac: bytes) -> bytes:
         """The frame that carries this marker from ``mac`` (6 bytes) to itself."""
-        payload = _PAYLOAD.pack(_MAGIC, _VERSION, self.edge, 0, self.run, self.case, self.sequence)
-        return (_ETHERNET.pack(mac, mac, ETHERTYPE) + payload).ljust(MINIMUM, b"\0")
+        name = self.name.encode()[:_LONGEST_NAME]
+        payload = _PAYLOAD.pack(_MAGIC, _VERSION, self.edge, len(name), self.run, self.case, self.sequence)
+        return (_ETHERNET.pack(mac, mac, ETHERTYPE) + payload + name).ljust(MINIMUM, b"\0")
 
 
 def decode(frame: bytes) -> Marker | None:
     """The marker that a captured frame carries; ``None`` when it is not one of ours."""
     if frame[12:14] != b"\x88\xb5" or len(frame) < _ETHERNET.size + _PAYLOAD.size:
         return None
-    magic, version, edge, _, run, case, sequence = _PAYLOAD.unpack_from(frame, _ETHERNET.size)
+    magic, version, edge, length, run, case, sequence = _PAYLOAD.unpack_from(frame, _ETHERNET.size)
     if magic != _MAGIC or version != _VERSION or edge not in tuple(Edge):
         return None
-    return Marker(run, case, Edge(edge), sequence)
+    start = _ETHERNET.size + _PAYLOAD.size
+    return Marker(run, case, Edge(edge), sequence, frame[start : start + length].decode(errors="ignore"))
 
 
 class MarkerSender:

@@ -127,7 +127,7 @@ class CaptureSession:
         """
         stretch = _Stretch(len(self._cases) + 1, self._lost())
         self._cases[case] = self._open = stretch
-        self._await_mark(self._send(stretch.number, Edge.START))
+        self._await_mark(self._send(stretch.number, Edge.START, case))
 
     def wait(self, case: str, enough: Callable[[Sequence[CapturedFrame]], bool], seconds: float) -> bool:
         """Wait until ``enough`` holds for the frames of the case so far, raw; false when the time is up first."""
@@ -149,7 +149,7 @@ class CaptureSession:
         """
         self.wait(case, enough, seconds)
         stretch = self._stretch(case)
-        self._await_mark(self._send(stretch.number, Edge.END))
+        self._await_mark(self._send(stretch.number, Edge.END, case))
         stretch.lost = self._lost() - stretch.lost_before
 
     def frames(self, case: str) -> Sequence[CapturedFrame]:
@@ -216,9 +216,9 @@ class CaptureSession:
     def _lost(self) -> int:
         return self._tap.dropped() + self._lost_elsewhere()
 
-    def _send(self, case: int, edge: Edge) -> Marker:
+    def _send(self, case: int, edge: Edge, name: str = "") -> Marker:
         self._sequence += 1
-        marker = Marker(self._run, case, edge, self._sequence)
+        marker = Marker(self._run, case, edge, self._sequence, name)
         self._sender.send(marker)
         return marker
 
