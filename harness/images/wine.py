@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import time
 import tomllib
 from collections.abc import Callable, Iterable
@@ -17,18 +16,12 @@ from typing import Any
 
 from harness import resources
 from harness.errors import LabError, UsageError
-from harness.images import cache, closure, kernel, keys, packages, prefix
+from harness.images import assembly, cache, kernel, keys, packages
 
 KERNEL, INITRD, DISK, KEY = "vmlinux", "initrd", "disk.erofs", "ssh_key"
 # quiet: the console stays readable; the rest spares an emulated CPU work, or makes a panic end the guest.
 CMDLINE = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=on"
 _PEAK_BYTES = 3_000_000_000  # packages unpacked twice over, as measured, with a reserve
-_SCRIPTS = {
-    "init": "init",
-    "winshell": "usr/bin/winshell",
-    "netsh": "usr/bin/netsh",
-    "udhcpc.sh": "usr/share/udhcpc.sh",
-}
 _UNWANTED = (  # never needed, and most of the bytes
     "usr/share/",
     "usr/lib/x86_64-linux-gnu/dri/",
@@ -104,6 +97,18 @@ def find(recipe: Recipe | None = None) -> WineImage | None:
     return None
 
 
+def load(key: str) -> WineImage:
+    """The cached image of that key.
+
+    Raises:
+        LabError: it is not in the cache (any more).
+    """
+    for entry in cache.entries():
+        if entry.manifest.get("guest") == "wine" and entry.manifest.get("key") == key:
+            return _image(entry)
+    raise LabError(f"the image wine-{key} is not in {cache.root()}", mend="harness image build wine")
+
+
 def build(progress: Callable[[str], None], *, recipe: Recipe | None = None, refresh: bool = False) -> WineImage:
     """The image for this host, from the cache or new.
 
@@ -140,18 +145,18 @@ def _build(recipe: Recipe, folder: Path, progress: Callable[[str], None]) -> cac
     key = _digest([inputs, *unpacked])[:16]
 
     progress("making the Wine prefix")
-    dlls = _wine(recipe, table["wine"], tree)
+    dlls = assembly.prune_wine(recipe.folder, recipe.netio_sys, table["wine"], tree)
     progress("assembling kernel, initramfs and disk")
     early = kernel.modules(tree, table["modules"]["early"])
     later = {name: ko for name, ko in kernel.modules(tree, table["modules"]["network"]).items() if name not in early}
     (out / KERNEL).write_bytes(b"")
-    _write_sparse(out / KERNEL, kernel.executable(next(tree.glob("boot/vmlinuz-*")).read_bytes()))
-    (out / INITRD).write_bytes(_initramfs(recipe.folder, tree, early))
+    assembly.write_sparse(out / KERNEL, kernel.executable(next(tree.glob("boot/vmlinuz-*")).read_bytes()))
+    (out / INITRD).write_bytes(assembly.initramfs(recipe.folder, tree, early))
     login, host = keys.KeyPair.generate(), keys.KeyPair.generate()
-    _root(recipe, table["wine"], tree, root, dlls)
-    _modules_into(root / "modules", later)
-    _accounts(root, login, host)
-    _make_disk(tree, root, out / DISK, key)
+    assembly.fill_root(recipe.folder, table["wine"], tree, root, dlls)
+    assembly.write_modules(root / "modules", later)
+    assembly.write_accounts(root, login, host)
+    assembly.make_disk(tree, root, out / DISK, key)
     keys.write_private(out / KEY, login.openssh_private)
     manifest = {
         "guest": "wine",
@@ -167,115 +172,6 @@ def _build(recipe: Recipe, folder: Path, progress: Callable[[str], None]) -> cac
     entry = cache.publish(out, f"wine-{key}", manifest)
     progress(f"image wine-{key}: {entry.size / 1e6:.0f} MB, built in {manifest['build_seconds']} s")
     return entry
-
-
-def _wine(recipe: Recipe, table: dict[str, Any], tree: Path) -> list[str]:
-    """Prune Wine in the tree, make the prefix; returns the PE files that the guest keeps."""
-    folder = tree / prefix.WINE_DLLS
-    zlib = tree / "usr/x86_64-w64-mingw32/lib/zlib1.dll"  # the package's maintainer script links it
-    if zlib.is_file() and not (folder / "zlib1.dll").exists():
-        shutil.copy(zlib, folder / "zlib1.dll")
-    kept = closure.pe_closure(folder, [*table["programs"], *table["libraries"]])
-    to_build = {*kept, *closure.pe_closure(folder, table["build_programs"])}
-    for file in folder.iterdir():
-        if file.name not in to_build:
-            file.unlink()
-    _run(["x86_64-w64-mingw32-strip", *(str(folder / name) for name in sorted(to_build) if name != "zlib1.dll")])
-    _link_busybox(tree / "usr/bin")
-    prefix.make(tree)
-    prefix.prune(tree, kept, **table["registry"])
-    system32 = tree / prefix.PREFIX / "drive_c/windows/system32"
-    shutil.copy(recipe.netio_sys, system32 / "drivers/netio.sys")
-    flags = ["-municode", "-Os", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--no-insert-timestamp"]
-    for name in table["own_programs"]:
-        source = recipe.folder / Path(name).with_suffix(".c")
-        _run(["x86_64-w64-mingw32-gcc", *flags, "-o", str(system32 / name), str(source), "-lntdll"])
-    (tree / prefix.PREFIX / "drive_c/harness").mkdir()
-    return kept
-
-
-def _root(recipe: Recipe, table: dict[str, Any], tree: Path, root: Path, dlls: Iterable[str]) -> None:
-    """The guest's root file system: links of a merged /usr, busybox, Wine, dropbear, scripts."""
-    for name in ("bin", "sbin", "lib", "lib64"):
-        (root / "usr" / name).mkdir(parents=True)
-        (root / name).symlink_to(f"usr/{name}")
-    for name in ("dev", "proc", "sys", "tmp", "run", "root", "etc/dropbear", "usr/share/wine/nls"):
-        (root / name).mkdir(parents=True)
-    unix = [f"usr/lib/x86_64-linux-gnu/wine/x86_64-unix/{name}" for name in table["unix"]]
-    wanted = [path for path in unix if (tree / path).is_file()]
-    wanted += [f"usr/lib/wine/{file.name}" for file in (tree / "usr/lib/wine").iterdir() if file.name.endswith("64")]
-    wanted += ["usr/sbin/dropbear", "usr/lib/openssh/sftp-server", "usr/bin/ip", "usr/sbin/tc"]
-    wanted += [f"usr/lib/x86_64-linux-gnu/{name}" for name in table["shared_objects"]]
-    libraries = closure.elf_closure(tree, [tree / path for path in wanted])
-    nls = tree / "usr/share/wine/nls"
-    wanted += [str(file.relative_to(tree)) for pattern in table["nls"] for file in nls.glob(pattern)]
-    wanted += [*map(str, libraries), *(f"{prefix.WINE_DLLS}/{name}" for name in dlls), "usr/bin/busybox"]
-    for path in wanted:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(tree / path, root / path)
-    (root / "usr/lib64/ld-linux-x86-64.so.2").symlink_to("../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
-    (root / "usr/share/wine/wine.inf").touch()  # Wine looks at its age only, as the prefix is never updated
-    _link_busybox(root / "usr/bin")
-    for name in ("wine64", "wineserver64"):
-        (root / "usr/bin" / name).symlink_to(f"../lib/wine/{name}")
-    for name, target in _SCRIPTS.items():
-        (root / target).unlink(missing_ok=True)
-        shutil.copy(recipe.folder / name, root / target)
-        (root / target).chmod(0o755)
-    shutil.move(tree / prefix.PREFIX, root / prefix.PREFIX)
-    for name in ("C:", "c:"):  # SFTP clients say C:/harness/x.sys
-        (root / name).symlink_to(f"{prefix.PREFIX}/drive_c")
-
-
-def _accounts(root: Path, login: keys.KeyPair, host: keys.KeyPair) -> None:
-    (root / "etc/passwd").write_text("root:*:0:0:root:/root:/usr/bin/winshell\n")
-    (root / "etc/group").write_text("root:x:0:\n")
-    (root / "etc/shells").write_text("/usr/bin/winshell\n")
-    (root / "etc/dropbear/authorized_keys").write_text(login.public_line + "\n")
-    keys.write_private(root / "etc/dropbear/host_key", host.dropbear_private)
-    (root / "root/.ssh").mkdir(mode=0o700)
-    (root / "root/.ssh/authorized_keys").symlink_to("/etc/dropbear/authorized_keys")
-
-
-def _initramfs(folder: Path, tree: Path, early: dict[str, bytes]) -> bytes:
-    files = {f"modules/{name}.ko": content for name, content in early.items()}
-    files["modules/order"] = "".join(f"{name}\n" for name in early).encode()
-    files["bin/busybox"] = (tree / "usr/bin/busybox").read_bytes()
-    files["init"] = (folder / "initramfs-init").read_bytes()
-    return kernel.initramfs(files, ["dev", "proc", "disk", "layer", "root"])
-
-
-def _modules_into(folder: Path, modules: dict[str, bytes]) -> None:
-    folder.mkdir()
-    (folder / "order").write_text("".join(f"{name}\n" for name in modules))
-    for name, content in modules.items():
-        (folder / f"{name}.ko").write_bytes(content)
-
-
-def _make_disk(tree: Path, root: Path, disk: Path, key: str) -> None:
-    libraries = tree / "usr/lib/x86_64-linux-gnu"
-    uuid = f"{key[:8]}-{key[8:12]}-{key[12:16]}-8000-000000000000"
-    loader = [str(libraries / "ld-linux-x86-64.so.2"), "--library-path", str(libraries)]
-    _run([*loader, str(tree / "usr/bin/mkfs.erofs"), "--all-root", "-T0", "-U", uuid, str(disk), str(root)])
-
-
-def _link_busybox(folder: Path) -> None:
-    busybox = folder / "busybox"
-    for applet in _run([str(busybox), "--list"]).split():
-        if applet != "busybox" and not (folder / applet).exists():
-            (folder / applet).symlink_to("busybox")
-
-
-def _write_sparse(path: Path, content: bytes) -> None:
-    block = 4096
-    with path.open("wb") as file:
-        for start in range(0, len(content), block):
-            chunk = content[start : start + block]
-            if chunk.count(0) == len(chunk):
-                file.seek(len(chunk), 1)
-            else:
-                file.write(chunk)
-        file.truncate(len(content))
 
 
 def _image(entry: cache.Entry) -> WineImage:
@@ -300,23 +196,8 @@ def _wanted(path: str) -> bool:
 
 
 def _require_amd64() -> None:
-    if _run(["dpkg", "--print-architecture"]).strip() != "amd64":
+    if assembly.run(["dpkg", "--print-architecture"]).strip() != "amd64":
         raise UsageError("the Wine guest is built on amd64 hosts only", mend="build it there, and copy the image cache")
-
-
-def _run(argv: list[str]) -> str:
-    try:
-        run = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        package = {
-            "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",
-            "x86_64-w64-mingw32-strip": "binutils-mingw-w64-x86-64",
-        }
-        name = Path(argv[0]).name
-        raise LabError(f"{name} is missing", mend=f"apt-get install {package.get(name, name)}") from error
-    if run.returncode:
-        raise LabError(f"{Path(argv[0]).name} failed: {(run.stderr or run.stdout).strip()[:300]}", detail=run.stderr)
-    return run.stdout
 
 
 def _digest(parts: Iterable[str]) -> str:

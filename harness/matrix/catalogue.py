@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from harness.errors import LabError, UsageError
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.guests.base import Guest
@@ -49,18 +49,15 @@ def prepare_guest(name: str, say: Say, *, refresh: bool = False) -> str:
     return _IMAGES[name](say, refresh=refresh)
 
 
-def guest(name: str) -> Guest:
-    """The guest of that name, ready to boot.
+def guest(name: str, image: str) -> Guest:
+    """The guest of that name, ready to boot the image of that key.
 
     Raises:
         UsageError: no such guest.
-        LabError: its image is not in the cache.
+        LabError: the image is not in the cache (any more).
     """
     check_guest(name)
     from harness.guests.wine import WineGuest
     from harness.images import wine
 
-    image = wine.find()
-    if image is None:
-        raise LabError(f"the image of guest {name!r} is not built", mend=f"harness image build {name}")
-    return WineGuest(image)
+    return WineGuest(wine.load(image))

@@ -35,7 +35,9 @@ class CellJob:
         cell: what to run.
         run_id: of the run that the cell belongs to; goes into the capture's markers.
         folder: the cell's own folder, which exists; all evidence goes there.
-        driver: the ``.sys`` under test; ``None`` takes the sample driver built from ``drivers/``.
+        image: key of the guest's image, found or built before any cell starts.
+        driver: the ``.sys`` under test.
+        relay: ``wskctl.exe``, which goes into the guest beside it.
         suite: test files or folders for pytest.
         pytest_args: further arguments for pytest (``-k`` ...).
         memory_mib: guest memory; ``None`` leaves it to the guest's profile.
@@ -47,7 +49,9 @@ class CellJob:
     cell: Cell
     run_id: str
     folder: Path
-    driver: Path | None = None
+    image: str
+    driver: Path
+    relay: Path
     suite: tuple[Path, ...] = ()
     pytest_args: tuple[str, ...] = ()
     memory_mib: int | None = None
@@ -70,7 +74,8 @@ class CellJob:
         value: dict[str, Any] = json.loads(text)
         value["cell"] = Cell(**value["cell"])
         value["folder"] = Path(value["folder"])
-        value["driver"] = Path(value["driver"]) if value["driver"] else None
+        value["driver"] = Path(value["driver"])
+        value["relay"] = Path(value["relay"])
         value["suite"] = tuple(Path(path) for path in value["suite"])
         value["pytest_args"] = tuple(value["pytest_args"])
         return cls(**value)

@@ -95,18 +95,32 @@ def run_folder(output: Path | None, now: datetime) -> Path:
     raise UsageError("no free name for the run's folder", mend="name one with -o")
 
 
-def prepare(request: Request, watcher: Watcher) -> dict[str, str]:
-    """Build what the cells share, the drivers and the guests' images, unless their caches have them.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What all cells of a run share, decided once: a worker takes these and looks for nothing newer.
 
-    Returns:
-        the key of each, for the record.
+    Args:
+        driver: the ``.sys`` under test.
+        relay: ``wskctl.exe``.
+        keys: of drivers and images, for the record.
+        images: key of each guest's image.
     """
+
+    driver: Path
+    relay: Path
+    keys: dict[str, str]
+    images: dict[str, str]
+
+
+def prepare(request: Request, watcher: Watcher) -> Prepared:
+    """Build what the cells share, the drivers and the guests' images, unless their caches have them."""
     from harness.drivers import build as drivers
 
-    keys = {"drivers": drivers.build().key}
-    for name in dict.fromkeys(request.guests):
-        keys[f"image {name}"] = catalogue.prepare_guest(name, watcher.say)
-    return keys
+    built = drivers.build()
+    images = {name: catalogue.prepare_guest(name, watcher.say) for name in dict.fromkeys(request.guests)}
+    keys = {"drivers": built.key} | {f"image {name}": key for name, key in images.items()}
+    driver = request.driver.absolute() if request.driver else built.wsksend_sys
+    return Prepared(driver, built.wskctl_exe, keys, images)
 
 
 def execute(request: Request, folder: Path, watcher: Watcher) -> Results:
@@ -121,12 +135,12 @@ def execute(request: Request, folder: Path, watcher: Watcher) -> Results:
     looking = threading.Thread(target=lambda: facts_seen.update(host=facts.host(), versions=facts.versions()))
     looking.start()
     begun = time.monotonic()
-    keys = prepare(request, watcher)
+    prepared = prepare(request, watcher)
     if time.monotonic() - begun > 1.0:
         watcher.say(f"driver and images are ready after {time.monotonic() - begun:.1f} s")
-    jobs = [_job(request, cell, run.id, folder) for cell in request.cells()]
+    jobs = [_job(request, prepared, cell, run.id, folder) for cell in request.cells()]
     looking.join()
-    run = replace(run, host=facts_seen["host"], versions=facts_seen["versions"] | keys)
+    run = replace(run, host=facts_seen["host"], versions=facts_seen["versions"] | prepared.keys)
     done: dict[Cell, CellResult] = {}
     observer = _recording(run, [job.cell for job in jobs], done, folder, watcher.observe)
     at_once = request.jobs or len(os.sched_getaffinity(0))
@@ -144,7 +158,7 @@ def reports(results: Results, folder: Path) -> None:
     html.write(results, folder)
 
 
-def _job(request: Request, cell: Cell, run_id: str, folder: Path) -> CellJob:
+def _job(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: Path) -> CellJob:
     place = folder / "cells" / cell.name
     place.mkdir(parents=True, exist_ok=True)
     for old in place.iterdir():  # of an earlier run in the same folder: stale evidence is worse than none
@@ -154,7 +168,9 @@ def _job(request: Request, cell: Cell, run_id: str, folder: Path) -> CellJob:
         cell=cell,
         run_id=run_id,
         folder=place,
-        driver=request.driver.absolute() if request.driver else None,
+        image=prepared.images[cell.guest],
+        driver=prepared.driver,
+        relay=prepared.relay,
         suite=tuple(path.absolute() for path in request.suite) or (resources.suite(),),
         pytest_args=request.pytest_args,
         memory_mib=request.memory_mib,

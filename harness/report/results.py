@@ -72,6 +72,24 @@ class Datagrams:
 
 
 @dataclass(frozen=True, slots=True)
+class Observed:
+    """Something that was seen where no verified rule allows an assertion; recorded, never judged.
+
+    Args:
+        operation: number of the operation in the cell's plan.
+        field: what was observed ("completion.status").
+        expected, seen: what is presumed, and what was seen.
+        rule: why it is not asserted.
+    """
+
+    operation: int | None
+    field: str
+    expected: str
+    seen: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class CaseResult:
     """What became of one case.
 
@@ -83,6 +101,8 @@ class CaseResult:
         datagrams: counts by verdict.
         group: what the case belongs to in tables; the test file without folder and suffix when not given.
         findings: what was wrong, each by itself.
+        observed: what was seen where the documents leave it open.
+        background: frames by protocol that were not the driver's.
         evidence: pointers by kind: {"capture": "capture.pcapng", "frames": "12-19"}, files relative to the cell's
             folder.
     """
@@ -94,6 +114,8 @@ class CaseResult:
     datagrams: Datagrams = field(default_factory=Datagrams)
     group: str = ""
     findings: tuple[Finding, ...] = ()
+    observed: tuple[Observed, ...] = ()
+    background: dict[str, int] = field(default_factory=dict)
     evidence: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -126,6 +148,7 @@ class CellResult:
         timings: seconds by phase, in order.
         cases: in the order in which they ran.
         versions: what took part in this cell only: image key, driver key, guest.
+        facts: what the lab was like: evidence for the accelerator, netfilter on bridges, memory of QEMU.
         evidence: files of the cell by kind, relative to its folder.
         detail: evidence that may span lines (the end of the guest's console).
         folder: the cell's folder, relative to the run's.
@@ -141,6 +164,7 @@ class CellResult:
     timings: dict[str, float] = field(default_factory=dict)
     cases: tuple[CaseResult, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
     evidence: dict[str, str] = field(default_factory=dict)
     detail: str = ""
     folder: str = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from harness.api import Wire, Wsk
@@ -17,11 +17,11 @@ from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.matrix.events import encode
 from harness.model.predict import predict
 from harness.model.site import Site
-from harness.report.results import CaseResult, Datagrams
+from harness.report.results import CaseResult, Datagrams, Observed
 from harness.report.results import Finding as RecordedFinding
 from harness.report.status import Status
-from harness.session.expectations import frames_of, is_guest_ip, unmet
-from harness.verify.judge import judge
+from harness.session.expectations import frames_of, is_guest_ip, since, unmet
+from harness.verify.judge import doubts_of, judge
 from harness.verify.verdict import CaseVerdict
 from harness.wsk.operations import Accounts, Operation, Outcome, Step
 
@@ -95,6 +95,7 @@ class Session:
         self._steps = 0
         self._case: Case | None = None
         self._lost = ""
+        self._held: Accounts | None = None
         self.case_error: HarnessError | None = None
         self.results: list[CaseResult] = []
 
@@ -171,9 +172,25 @@ class Session:
         else:
             self._finish(Status.FAILED, f"the test could not start: {text}")
 
+    def doubt(self, whole: Integrity) -> None:
+        """Take the integrity of the whole capture into account, once it has ended.
+
+        What the record lost or holds differently concerns every case that was judged by it.
+        """
+        doubts = doubts_of(whole)
+        if not doubts:
+            return
+        judged = (Status.PASSED, Status.FAILED)
+        self.results = [
+            replace(result, status=Status.INCONCLUSIVE, reason=doubts[0]) if result.status in judged else result
+            for result in self.results
+        ]
+
     def _judge(self, case: Case) -> CaseVerdict:
         """Wait for the frames that must come, close the capture's stretch and hold everything against the model."""
-        accounts = self._driver.accounts()
+        now = self._driver.accounts()
+        accounts = since(now, self._held)
+        self._held = now
         predictions = predict(case.steps, self._site)
         wanted = sum(frames_of(prediction) for prediction in predictions)
 
@@ -196,6 +213,8 @@ class Session:
             seconds=round(time.monotonic() - case.started, 4),
             datagrams=Datagrams(**asdict(verdict.counts)) if verdict else Datagrams(),
             findings=tuple(RecordedFinding(**asdict(finding)) for finding in findings),
+            observed=tuple(Observed(**asdict(item)) for item in verdict.observed) if verdict else (),
+            background=dict(verdict.background) if verdict else {},
             evidence={"frames": "-".join(map(str, case.frames))} if case.frames else {},
         )
         self.results.append(result)

@@ -18,7 +18,6 @@ import pytest
 from harness import nics, resources
 from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
-from harness.drivers import build as drivers
 from harness.errors import HarnessError, UsageError
 from harness.guests.base import Guest
 from harness.lab import dhcp, namespace
@@ -64,6 +63,7 @@ class _Notes:
     emit: Emit
     timings: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
     accelerator: str = ""
 
     @contextmanager
@@ -91,28 +91,25 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
     """
     notes = _Notes(emit)
     nic = nics.get(job.cell.nic)
-    guest = catalogue.guest(job.cell.guest)
-    build = drivers.build()
+    guest = catalogue.guest(job.cell.guest, job.image)
+    site = site_of(guest, nic)
     with ExitStack() as stack:
-        network, shell = _bring_up(job, guest, nic, notes, stack)
-        site = site_of(guest, nic)
+        with notes.phase("lab"):
+            network = stack.enter_context(LabNetwork())
+            capture = stack.enter_context(_capture(job.folder, network))
+            machine = _machine(job, guest, nic, notes, stack)
+        with notes.phase("boot"):
+            machine.start()
+            (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
+            machine.await_console(guest.ready_line, guest.boot_seconds)
+        with notes.phase("ssh"):
+            shell = stack.enter_context(_shell(guest, machine))
         with notes.phase("configure"):
             guest.configure_dut(shell, site)
-        driver = SampleDriver(guest, shell, job.driver or build.wsksend_sys, build.wskctl_exe)
+        driver = SampleDriver(guest, shell, job.driver, job.relay)
         stack.callback(driver.close)
         with notes.phase("load"):
             driver.install()
-        before = network.counters()
-        capture = CaptureSession(
-            DUT_BRIDGE,
-            job.folder,
-            mtu=network.facts.mtu,
-            lost_elsewhere=lambda: sum(network.counters().since(before).values()),
-            problems=network.facts.problems,
-        )
-        with notes.phase("capture"):
-            capture.start()
-        stack.callback(capture.stop)
         plan = stack.enter_context((job.folder / PLAN).open("w", encoding="utf-8"))
         plan.write(header_line(Header(job.run_id, site.profile.name, site.to_json(), str(job.cell))) + "\n")
 
@@ -124,6 +121,9 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             _run_suite(job, session)
         with notes.phase("unload"), contextlib.suppress(HarnessError):
             driver.unload()  # a driver that does not unload has failed the case that tests it
+        notes.facts |= {"memory of QEMU": f"{machine.resident_bytes() >> 20} MiB", **_facts(network)}
+        with notes.phase("record"):
+            session.doubt(capture.stop())
     return _result(job, session, notes)
 
 
@@ -141,36 +141,47 @@ def site_of(guest: Guest, nic: Nic, mtu: int = 1500) -> Site:
     )
 
 
-def _bring_up(job: CellJob, guest: Guest, nic: Nic, notes: _Notes, stack: ExitStack) -> tuple[LabNetwork, Shell]:
-    """Lab, machine and a shell in the guest, each ended with the stack."""
+def _capture(folder: Path, network: LabNetwork) -> CaptureSession:
+    before = network.counters()
+    return CaptureSession(
+        DUT_BRIDGE,
+        folder,
+        mtu=network.facts.mtu,
+        lost_elsewhere=lambda: sum(network.counters().since(before).values()),
+        problems=network.facts.problems,
+    )
+
+
+def _machine(job: CellJob, guest: Guest, nic: Nic, notes: _Notes, stack: ExitStack) -> Machine:
+    """DHCP for the control NIC, libvirt, and the machine, not yet started."""
+    server = dhcp.serve(CONTROL_BRIDGE, CONTROL_NIC_MAC, CONTROL_GUEST, job.folder / "dhcp.log")
+    stack.callback(server.end)
+    chosen = accelerator.choose(namespace.WORK)
+    notes.accelerator = chosen.name
+    notes.facts["accelerator"] = chosen.evidence
+    connection = stack.enter_context(Connection(job.libvirt_uri))
+    notes.versions |= connection.versions()
     boot = guest.boot_spec()
     if job.memory_mib is not None:
         boot = replace(boot, memory_mib=job.memory_mib)
-    with notes.phase("lab"):
-        network = stack.enter_context(LabNetwork())
-        server = dhcp.serve(CONTROL_BRIDGE, CONTROL_NIC_MAC, CONTROL_GUEST, job.folder / "dhcp.log")
-        stack.callback(server.end)
-        chosen = accelerator.choose(namespace.WORK)
-        notes.accelerator = chosen.name
-        connection = stack.enter_context(Connection(job.libvirt_uri))
-        notes.versions |= connection.versions()
-    with notes.phase("boot"):
-        spec = DomainSpec(job.cell.name, boot, nic, chosen.name, job.folder / CONSOLE)
-        machine = stack.enter_context(Machine(connection, spec))
-        machine.start()
-        (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
-        machine.await_console(guest.ready_line, guest.boot_seconds)
-    with notes.phase("ssh"):
-        shell = Shell.connect(
-            str(CONTROL_GUEST),
-            guest.ssh_private_key,
-            guest.host_public_key,
-            SSH_SECONDS,
-            machine.console_tail,
-            alive=machine.require_running,
-        )
-        stack.enter_context(shell)
-    return network, shell
+    spec = DomainSpec(job.cell.name, boot, nic, chosen.name, job.folder / CONSOLE)
+    return stack.enter_context(Machine(connection, spec))
+
+
+def _shell(guest: Guest, machine: Machine) -> Shell:
+    return Shell.connect(
+        str(CONTROL_GUEST),
+        guest.ssh_private_key,
+        guest.host_public_key,
+        SSH_SECONDS,
+        machine.console_tail,
+        alive=machine.require_running,
+    )
+
+
+def _facts(network: LabNetwork) -> dict[str, str]:
+    netfilter = network.facts.bridge_nf
+    return {"netfilter on bridges": ", ".join(f"{name} {value}" for name, value in netfilter.items()) or "not loaded"}
 
 
 def _run_suite(job: CellJob, session: Session) -> None:
@@ -202,10 +213,11 @@ def _result(job: CellJob, session: Session, notes: _Notes) -> CellResult:
         job.cell.nic,
         status,
         reason="" if session.results else "no case was judged",
-        driver=str(job.driver.name if job.driver else "wsksend.sys"),
+        driver=job.driver.name,
         accelerator=notes.accelerator,
         timings=dict(notes.timings),
         cases=tuple(session.results),
         versions=notes.versions,
+        facts=notes.facts,
         evidence={kind: name for kind, name in names.items() if (job.folder / name).exists()},
     )

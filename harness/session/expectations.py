@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from harness.api import Wire
 from harness.model.datagram import Prediction
 from harness.verify.verdict import CaseVerdict, Finding, Status, Verdict
+from harness.wsk.operations import Accounts
 
 _IP_TYPES = (b"\x08\x00", b"\x86\xdd")
 
@@ -22,6 +23,16 @@ def frames_of(prediction: Prediction) -> int:
 def is_guest_ip(frame: bytes, mac: bytes) -> bool:
     """Whether a raw frame is IPv4 or IPv6 sent by the guest; fragments count, ARP does not."""
     return frame[6:12] == mac and frame[12:14] in _IP_TYPES
+
+
+def since(now: Accounts | None, before: Accounts | None) -> Accounts | None:
+    """What a driver holds more than before, so that a leak is told once, by the case that made it.
+
+    A driver that was loaded again in between starts from nothing; its sums then are smaller than before.
+    """
+    if now is None or before is None or now.sends < before.sends:
+        return now
+    return Accounts(*(new - old for new, old in zip(astuple(now), astuple(before), strict=True)))
 
 
 def unmet(verdict: CaseVerdict, predictions: Sequence[Prediction], wire: Wire) -> CaseVerdict:

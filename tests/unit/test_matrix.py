@@ -35,7 +35,17 @@ def cell(status="passed"): emit(event="cell", guest="wine", nic="e1000", status=
 def job(folder: Path, nic: str = "e1000") -> CellJob:
     place = folder / nic
     place.mkdir()
-    return CellJob(Cell("wine", nic), "r1", place, suite=(Path("/s"),), pytest_args=("-k", "a or b"), memory_mib=300)
+    return CellJob(
+        Cell("wine", nic),
+        "r1",
+        place,
+        "k1",
+        Path("/d.sys"),
+        Path("/ctl.exe"),
+        suite=(Path("/s"),),
+        pytest_args=("-k", "a or b"),
+        memory_mib=300,
+    )
 
 
 @pytest.fixture
