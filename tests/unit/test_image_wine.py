@@ -14,7 +14,7 @@ import pytest
 
 from harness import resources
 from harness.errors import UsageError
-from harness.images import kernel, keys, packages, prefix, wine
+from harness.images import assembly, kernel, keys, packages, prefix, wine
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_the_recipe_names_every_file_that_the_builder_reads() -> None:
         Path(name).with_suffix(".c").name
         for name in wine.Recipe(folder, folder, packages.Sources("", ())).table["wine"]["own_programs"]
     }
-    assert {*wine._SCRIPTS, *programs, "recipe.toml", "initramfs-init"} == {file.name for file in folder.iterdir()}
+    assert {*assembly.SCRIPTS, *programs, "recipe.toml", "initramfs-init"} == {file.name for file in folder.iterdir()}
 
 
 @pytest.mark.parametrize("script", ["init", "initramfs-init", "winshell", "netsh", "udhcpc.sh"])
