@@ -67,7 +67,8 @@ class Wine:
         subprocess.run(command, env=self.environment, stdout=quiet, stderr=quiet, timeout=120, check=True)
 
     def run(self, *command: str) -> str:
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
 
