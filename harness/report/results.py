@@ -90,6 +90,23 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """An earlier verdict of a case that was run again: kept, because a retry must not erase evidence.
+
+    Args:
+        status, reason, seconds: as in ``CaseResult``.
+        sign: what the failure looked like (verdicts and fields of its findings).
+        folder: where its evidence lies, relative to the run's folder.
+    """
+
+    status: Status
+    reason: str = ""
+    seconds: float = 0.0
+    sign: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CaseResult:
     """What became of one case.
 
@@ -105,6 +122,7 @@ class CaseResult:
         background: frames by protocol that were not the driver's.
         evidence: pointers by kind: {"capture": "capture.pcapng", "frames": "12-19"}, files relative to the cell's
             folder.
+        earlier: verdicts of earlier attempts, oldest first; this one is the last.
     """
 
     id: str
@@ -117,6 +135,7 @@ class CaseResult:
     observed: tuple[Observed, ...] = ()
     background: dict[str, int] = field(default_factory=dict)
     evidence: dict[str, str] = field(default_factory=dict)
+    earlier: tuple[Attempt, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.group and "::" in self.id:
@@ -127,6 +146,11 @@ class CaseResult:
         """The test's name inside its group."""
         function, bracket, parameters = self.id.partition("[")
         return function.rsplit("::", 1)[-1] + bracket + parameters
+
+    @property
+    def flaky(self) -> bool:
+        """Whether attempts at the case came to different verdicts."""
+        return any(attempt.status is not self.status for attempt in self.earlier)
 
     def told(self) -> str:
         """Why the case has its status, in one line: the reason, or the first finding."""

@@ -1,0 +1,1 @@
+"""What earlier runs said: one SQLite file, written after every run, and the questions people ask of it."""

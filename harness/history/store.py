@@ -1,0 +1,205 @@
+"""The history file: its tables, a run written in one transaction, and a broken file moved aside instead of trusted.
+
+Only this module knows SQL that changes anything. Everything is derived from ``results.json``, so a lost file can be
+filled again from the runs' folders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.errors import LabError, UsageError
+from harness.report.results import CaseResult, CellResult, Results
+
+FILE_NAME = "history.sqlite"
+SCHEMA = 1
+_BUSY_SECONDS = 20.0
+_COMPANIONS = ("", "-journal", "-wal", "-shm")
+
+_TABLES = """
+CREATE TABLE run (
+    id TEXT PRIMARY KEY, started TEXT NOT NULL, ended TEXT NOT NULL, status TEXT NOT NULL, nightly INTEGER NOT NULL,
+    interrupted INTEGER NOT NULL, host TEXT NOT NULL, versions TEXT NOT NULL);
+CREATE INDEX run_started ON run (started);
+CREATE TABLE cell (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE, guest TEXT NOT NULL,
+    nic TEXT NOT NULL, driver TEXT NOT NULL, build TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
+    fault TEXT NOT NULL, seconds REAL NOT NULL, timings TEXT NOT NULL, versions TEXT NOT NULL);
+CREATE INDEX cell_run ON cell (run);
+CREATE INDEX cell_name ON cell (guest, nic, driver);
+CREATE TABLE outcome (
+    cell INTEGER NOT NULL REFERENCES cell (id) ON DELETE CASCADE, test TEXT NOT NULL, attempt INTEGER NOT NULL,
+    status TEXT NOT NULL, sign TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (cell, test, attempt)) WITHOUT ROWID;
+CREATE INDEX outcome_test ON outcome (test, cell);
+"""
+
+Say = Callable[[str], None]
+
+
+def sign(case: CaseResult) -> str:
+    """What a failure looks like, without what changes from run to run: verdicts and fields of its findings."""
+    seen = dict.fromkeys(f"{finding.verdict} {finding.field}".strip() for finding in case.findings)
+    return ", ".join(seen) or (case.told()[:120] if case.status in ("failed", "inconclusive") else "")
+
+
+class History:
+    """An open history file; ``opened`` gives one."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    def add(self, results: Results, *, nightly: bool = False) -> None:
+        """Write a run; one that is there already is replaced, so that writing after every cell is safe.
+
+        Raises:
+            LabError: the file cannot be written (full disk, rights).
+        """
+        run = results.run
+        with self._changing("write the history"):
+            self._connection.execute("DELETE FROM run WHERE id = ?", (run.id,))
+            outcome = (str(results.status), nightly, run.interrupted)
+            self._connection.execute(
+                "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (run.id, run.started, run.ended, *outcome, json.dumps(run.host), json.dumps(run.versions)),
+            )
+            for cell in results.cells:
+                self._add_cell(run.id, cell, cell.versions.get("driver") or run.versions.get("drivers", ""))
+
+    def prune(self, before: datetime) -> int:
+        """Forget runs that started earlier than ``before`` (UTC); gives their number."""
+        with self._changing("shorten the history"):
+            return self._connection.execute("DELETE FROM run WHERE started < ?", (before.isoformat(),)).rowcount
+
+    def rows(self, query: str, values: Iterable[object] = ()) -> list[sqlite3.Row]:
+        """Answer a question; the questions are in ``harness.history.questions``."""
+        try:
+            return self._connection.execute(query, tuple(values)).fetchall()
+        except sqlite3.Error as error:
+            raise LabError(f"cannot read the history {self.path}: {error}") from error
+
+    def check(self) -> str:
+        """SQLite's own integrity check: "ok", or what is wrong."""
+        return str(self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+
+    def _add_cell(self, run: str, cell: CellResult, build: str) -> None:
+        name = (cell.guest, cell.nic, cell.driver, build)
+        times = (cell.timings.get("total", 0.0), json.dumps(cell.timings))
+        cursor = self._connection.execute(
+            "INSERT INTO cell (run, guest, nic, driver, build, status, reason, fault, seconds, timings, versions) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (run, *name, str(cell.status), cell.reason, cell.fault, *times, json.dumps(cell.versions)),
+        )
+        rows = []
+        for case in cell.cases:
+            for attempt, earlier in enumerate(case.earlier, 1):
+                rows.append((case.id, attempt, str(earlier.status), earlier.sign, earlier.reason, earlier.seconds))
+            last = len(case.earlier) + 1
+            rows.append((case.id, last, str(case.status), sign(case), case.told(), case.seconds))
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?)", [(cursor.lastrowid, *row) for row in rows]
+        )
+
+    @contextmanager
+    def _changing(self, what: str) -> Iterator[None]:
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+        except sqlite3.Error as error:
+            raise LabError(f"cannot {what} {self.path}: {error}", mend="is the disk full?") from error
+
+
+@contextmanager
+def opened(path: Path, say: Say, *, records: Callable[[], Iterable[Results]] = tuple) -> Iterator[History]:
+    """Open the history, making it when there is none.
+
+    Args:
+        path: the file.
+        say: told in one line when the file was broken and where it is now.
+        records: gives the runs to fill a new file with, in place of a broken one.
+
+    Raises:
+        UsageError: a newer harness wrote the file.
+        LabError: it cannot be opened at all.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"cannot make the history's folder {path.parent}: {error.strerror}") from error
+    broken = _trouble(path)
+    if broken:
+        kept = _move_aside(path)
+        say(f"the history {path} is broken ({broken}); it was moved to {kept}, and a new one begun")
+    connection = _connect(path)
+    try:
+        history = History(path, connection)
+        if broken:
+            count = 0
+            for results in records():
+                history.add(results)
+                count += 1
+            say(f"{count} runs were read back into the history from their folders")
+        yield history
+    finally:
+        connection.close()
+
+
+def _trouble(path: Path) -> str:
+    """What is wrong with the file; empty when it is sound or not there."""
+    if not path.exists() or path.stat().st_size == 0:
+        return ""
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as connection:
+            answer = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > SCHEMA:
+                raise UsageError(f"the history {path} is of a newer harness (schema {version})", mend="update this one")
+            if answer == "ok" and version == SCHEMA:
+                connection.execute("SELECT count(*) FROM run").fetchone()
+                return ""
+            return answer if answer != "ok" else "it is not a history"
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "unable to open" in str(error):
+            raise LabError(f"cannot open the history {path}: {error}") from error
+        return str(error)
+    except sqlite3.DatabaseError as error:
+        return str(error)
+
+
+def _move_aside(path: Path) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    target = path.with_name(f"{path.name}.broken-{stamp}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}.broken-{stamp}-{number}")
+    for suffix in _COMPANIONS:
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(target.with_name(target.name + suffix))
+    return target
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in filter(str.strip, _TABLES.split(";")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise LabError(f"cannot open the history {path}: {error}") from error
+    return connection

@@ -1,0 +1,146 @@
+"""The history: what goes in comes out as answers, and a broken file loses nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from harness.errors import LabError, UsageError
+from harness.history import questions
+from harness.history.store import FILE_NAME, History, opened
+from harness.report.results import Attempt, CaseResult, CellResult, Finding, Results, RunInfo
+from harness.report.status import Status, worst
+
+P, F, I = Status.PASSED, Status.FAILED, Status.INCONCLUSIVE  # noqa: E741
+PORT = (Finding("altered", 1, 2, "udp.dstport", "9000", "10275"),)
+
+
+def night(day: int, build: str = "b1", nic: str = "e1000", fault: str = "", **cases: Status) -> Results:
+    """A run of one cell; case names without ``test_``."""
+    made = tuple(
+        CaseResult(f"t.py::test_{name}", status, seconds=day, findings=PORT if status is F else ())
+        for name, status in cases.items()
+    )
+    timings = {"boot": 4.0, "total": 10.0 * day}
+    status = worst(case.status for case in made)
+    cell = CellResult("wine", nic, status, fault=fault, timings=timings, cases=made, versions={"driver": build})
+    return Results(RunInfo(f"r{day}", f"2026-01-{day:02}T00:00:00+00:00", "x"), (cell,))
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    with opened(tmp_path / FILE_NAME, pytest.fail) as opened_:
+        yield opened_
+
+
+def fill(history: History, *runs: Results) -> None:
+    for run in runs:
+        history.add(run, nightly=True)
+
+
+def test_first_bad_run_and_build_of_a_failure(history: History) -> None:
+    fill(history, night(1, a=F), night(2, a=P), night(3, "b2", a=F), night(4, "b2", a=F), night(5, "b3", a=F))
+    (bad,) = questions.first_bad(history)
+    assert (bad.run, bad.build, bad.good_build, bad.runs) == ("r3", "b2", "b1", 3)
+    assert bad.sign == "altered udp.dstport"
+
+
+def test_an_inconclusive_run_ends_no_row_of_failures(history: History) -> None:
+    fill(history, night(1, a=P), night(2, a=F), night(3, a=I), night(4, a=F))
+    assert [(bad.run, bad.runs) for bad in questions.first_bad(history)] == [("r2", 2)]
+
+
+def test_a_case_that_passes_again_is_not_bad(history: History) -> None:
+    fill(history, night(1, a=F), night(2, a=P))
+    assert questions.first_bad(history) == []
+
+
+def test_flakes_are_changes_on_one_build_only(history: History) -> None:
+    fill(history, night(1, a=P, b=P), night(2, a=F, b=P), night(3, a=P, b=P), night(4, "b2", a=P, b=F))
+    (flake,) = questions.flakes(history)
+    assert (flake.test, flake.changes, flake.runs, flake.rate) == ("t.py::test_a", 2, 4, 0.5)
+
+
+def test_a_retry_that_passed_is_a_flake_and_both_are_kept(history: History) -> None:
+    run = night(1, a=P)
+    case = replace(run.cells[0].cases[0], earlier=(Attempt(F, "lost", 2.0, "missing"),))
+    fill(history, replace(run, cells=(replace(run.cells[0], cases=(case,)),)))
+    assert [(point.status, point.attempt) for point in questions.trend(history, "test_a")] == [
+        ("failed", 1),
+        ("passed", 2),
+    ]
+    assert [flake.changes for flake in questions.flakes(history)] == [1]
+    assert questions.first_bad(history) == []
+
+
+def test_estimates_leave_out_cells_that_came_to_no_end(history: History) -> None:
+    fill(history, night(1, a=P), night(3, a=P), night(9, fault="lab", a=I))
+    assert questions.estimates(history) == {("wine", "e1000"): 20.0}
+
+
+def test_slowest_and_trend(history: History) -> None:
+    fill(history, night(1, a=P), night(2, a=P, b=P))
+    assert [(slow.test, slow.mean, slow.longest) for slow in questions.slowest(history)] == [
+        ("t.py::test_b", 2.0, 2.0),
+        ("t.py::test_a", 1.5, 2.0),
+    ]
+    assert [point.run for point in questions.trend(history, "test_a")] == ["r1", "r2"]
+
+
+def test_the_night_before_counts_only_what_was_judged(history: History) -> None:
+    fill(history, night(1, a=F), night(2, a=I))
+    history.add(night(3, a=P))  # by hand: not a night
+    assert questions.before(history, "r9")["wine", "e1000", "", "t.py::test_a"].status == "failed"
+
+
+def test_a_run_written_twice_counts_once(history: History) -> None:
+    fill(history, night(1, a=P), night(1, a=F))
+    assert [point.status for point in questions.trend(history, "")] == ["failed"]
+
+
+def test_pruning_forgets_old_runs_whole(history: History) -> None:
+    fill(history, night(1, a=P), night(2, a=P))
+    assert history.prune(datetime(2026, 1, 2, tzinfo=UTC)) == 1
+    assert [point.run for point in questions.trend(history, "")] == ["r2"]
+
+
+@pytest.mark.parametrize("how", ["noise", "cut", "pages"])
+def test_a_broken_file_is_moved_aside_and_filled_from_the_records(tmp_path: Path, how: str) -> None:
+    path = tmp_path / FILE_NAME
+    with opened(path, pytest.fail) as history:
+        fill(history, *(night(day, **{f"case{number}": P for number in range(200)}) for day in range(1, 9)))
+    whole = path.read_bytes()
+    broken = {
+        "noise": b"not a database" * 1000,
+        "cut": whole[: len(whole) // 2 // 4096 * 4096],
+        "pages": whole[:8192] + b"\xa5" * (len(whole) - 8192),
+    }[how]
+    path.write_bytes(broken)
+    said: list[str] = []
+    with opened(path, said.append, records=lambda: [night(1, a=P), night(2, a=F)]) as history:
+        assert history.check() == "ok"
+        assert [point.run for point in questions.trend(history, "")] == ["r1", "r2"]
+    (aside,) = tmp_path.glob(f"{FILE_NAME}.broken-*")
+    assert aside.read_bytes() == broken
+    assert str(aside) in said[0]
+
+
+def test_a_history_of_a_newer_harness_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+        connection.execute("CREATE TABLE x (y)")
+    with pytest.raises(UsageError, match="newer"), opened(path, pytest.fail):
+        pass
+    assert path.exists()
+
+
+def test_a_history_that_cannot_be_written_is_the_labs_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LabError), opened(tmp_path / "file" / FILE_NAME, pytest.fail):
+        pass
