@@ -31,7 +31,8 @@ def watcher(monkeypatch: pytest.MonkeyPatch) -> Watcher:
     """Prepares the fake worker as well."""
     argv = [sys.executable, "-c", WORKER]
     monkeypatch.setattr(matrix, "command", lambda job_file, *, isolated: [*argv, str(job_file)])
-    monkeypatch.setattr(launch, "prepare", lambda request, watcher: {"image wine": "abc"})
+    prepared = launch.Prepared(Path("/d.sys"), Path("/ctl.exe"), {"image wine": "abc"}, {"wine": "abc"})
+    monkeypatch.setattr(launch, "prepare", lambda request, watcher: prepared)
     monkeypatch.setattr("harness.report.facts.versions", lambda: {"qemu": "7.2"})
     return Watcher(Console(file=io.StringIO()))
 
@@ -55,7 +56,7 @@ def test_the_job_is_complete_and_absolute(tmp_path: Path, watcher: Watcher, monk
     (tmp_path / "out").mkdir()
     launch.execute(request, tmp_path / "out", watcher)
     job = CellJob.from_json((tmp_path / "out/cells/wine--e1000" / JOB_FILE).read_text())
-    assert (job.suite, job.driver) == ((tmp_path / "mine",), tmp_path / "my.sys")
+    assert (job.suite, job.driver, job.image) == ((tmp_path / "mine",), Path("/d.sys"), "abc")
     assert job.memory_mib == 300
     assert job.isolated
 
