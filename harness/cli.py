@@ -76,7 +76,6 @@ def run(
     json: Json = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at once [default: one per core].")] = None,
     memory: Annotated[int | None, typer.Option("--memory", min=128, help="Guest memory in MiB.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the lab's working files for a look.")] = False,
     no_install: NoInstall = False,
 ) -> None:
     """Run the suite on every guest x NIC, and report."""
@@ -93,9 +92,7 @@ def run(
         output=output or settings.output,
         jobs=jobs or settings.jobs,
         memory_mib=memory or settings.lab.memory,
-        libvirt_uri=settings.lab.uri,
-        bridge=settings.lab.bridge,
-        keep=keep,
+        host=settings.lab.host(),
     )
     raise typer.Exit(_run(request, json=json))
 
@@ -139,6 +136,22 @@ def matrix(config: ConfigFile = None, guest: Guests = None, nic: Nics = None, js
     else:
         for row in rows:
             print(row.line())
+
+
+@app.command()
+def verify(
+    capture: Annotated[Path, typer.Argument(help="pcap or pcapng file, compressed or not.")],
+    plan: Annotated[Path, typer.Option("--plan", help="operations.jsonl of what was done.")],
+    reader: Annotated[str, typer.Option("--reader", help="tshark, fast, or auto: by the file's size.")] = "auto",
+    interface: Annotated[str, typer.Option("--interface", help="Only frames of that interface (name or number).")] = "",
+    vlan: Annotated[int | None, typer.Option("--vlan", min=0, max=4095, help="Only frames tagged for it.")] = None,
+    explain: Annotated[int, typer.Option("--explain", min=0, help="Findings to explain in full.")] = 3,
+    json: Json = False,
+) -> None:
+    """Hold a capture file against a plan, without a lab."""
+    from harness.offline import command
+
+    raise typer.Exit(command.verify(capture, plan, reader, interface, vlan, explain=explain, as_json=json))
 
 
 @app.command(name="test")

@@ -1,0 +1,242 @@
+"""Cuts a capture file into the stretches of its cases, by our markers; without markers the file is one stretch.
+
+Frames are sorted while the file streams by: a burst's datagrams that are as predicted are booked in bulk, the host's
+are counted, and only what must be looked at one by one is kept, within a limit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.capture import links
+from harness.capture.batches import Batch, Flags
+from harness.capture.frames import CapturedFrame
+from harness.capture.marker import Edge, Marker, decode
+from harness.model.datagram import Prediction
+from harness.model.predict import predict
+from harness.model.site import Site
+from harness.verify.bulk import Bulk
+from harness.wsk.operations import Step
+from harness.wsk.plan import Plan
+
+MOST_FRAMES = 100_000
+"""Frames that are kept to be looked at one by one."""
+
+_MOST_BYTES = 128 << 20
+_MARKER = b"\x88\xb5"
+_TYPE_AT = {links.ETHERNET: 12, links.COOKED: 14, links.COOKED2: 0}
+
+
+@dataclass(slots=True)
+class Stretch:
+    """One case's part of a capture, or the whole file.
+
+    Args:
+        case: name of the case; empty for the whole file.
+        steps, predictions: what is held against it.
+        bulk: books of its bursts.
+        started, ended: whether its markers were seen.
+        kept: frames for the exact path.
+        dropped: how many more there were than could be kept.
+        set_aside: frames that were only counted, by name.
+        first, last: numbers of its frames, 0 for none.
+        cooked: some frames come from a Linux cooked capture and show no destination MAC.
+        guests: names of the interfaces that the guest's frames came from.
+    """
+
+    case: str
+    steps: tuple[Step, ...]
+    predictions: tuple[Prediction, ...]
+    bulk: Bulk
+    started: bool = False
+    ended: bool = False
+    kept: list[CapturedFrame] = field(default_factory=list)
+    dropped: int = 0
+    set_aside: Counter[str] = field(default_factory=Counter)
+    first: int = 0
+    last: int = 0
+    cooked: bool = False
+    guests: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a file is looked at.
+
+    Args:
+        interface: only frames of the interface of that name or number (from 0); empty for all.
+        vlan: only frames tagged for that VLAN, without their tag; ``None`` takes frames as they are.
+        bulk: let bursts be matched in bulk.
+    """
+
+    interface: str = ""
+    vlan: int | None = None
+    bulk: bool = True
+
+
+class Splitter:
+    """Takes the batches of a file in order.
+
+    Args:
+        plan: what was done.
+        site: where.
+        choice: what of the file is looked at.
+    """
+
+    def __init__(self, plan: Plan, site: Site, choice: Choice) -> None:
+        self._site = site
+        self._choice = choice
+        self._peers = site.peer_macs - {site.guest_mac}
+        self._steps: dict[str, list[Step]] = {}
+        for step in plan.steps:
+            self._steps.setdefault(step.case, []).append(step)
+        self.cases = tuple(self._steps)
+        self.whole = self._new("", plan.steps)
+        self.stretches: dict[str, Stretch] = {}
+        self.runs: set[bytes] = set()
+        self.doubts: list[str] = []
+        self.unreadable: Counter[str] = Counter()
+        self.outside = 0
+        self._current: Stretch | None = self.whole
+        self._bytes = 0
+
+    @property
+    def marked(self) -> bool:
+        """Whether the file holds our markers."""
+        return bool(self.runs)
+
+    def feed(self, batch: Batch) -> None:
+        """Take the next frames of the file."""
+        start = 0
+        for at in np.flatnonzero(self._markers(batch)):
+            self._frames(batch.part(start, int(at)))
+            frame = batch.frame(int(at))
+            marker = decode(frame.data)
+            if marker is None:
+                self._keep(frame)
+            else:
+                self._mark(marker)
+            start = int(at) + 1
+        self._frames(batch.part(start, len(batch)))
+
+    def _new(self, case: str, steps: tuple[Step, ...]) -> Stretch:
+        predictions = predict(steps, self._site)
+        return Stretch(case, steps, predictions, Bulk(predictions, self._site.partial_checksum))
+
+    def _markers(self, batch: Batch) -> Flags:
+        places = {_TYPE_AT.get(item.link, -1) for item in batch.table}
+        if len(places) == 1:
+            at = places.pop()
+            return batch.starts_with(at, _MARKER) if at >= 0 else np.zeros(len(batch), dtype=np.bool_)
+        result = np.zeros(len(batch), dtype=np.bool_)
+        where = np.array([_TYPE_AT.get(item.link, -1) for item in batch.table])[batch.interface]
+        for at in places - {-1}:
+            result |= (where == at) & batch.starts_with(at, _MARKER)
+        return result
+
+    def _mark(self, marker: Marker) -> None:
+        if not self.marked:
+            self._current = None
+        self.runs.add(marker.run)
+        if marker.edge is Edge.LIVE:
+            return
+        case = self._case(marker)
+        if marker.edge is Edge.START:
+            if case in self.stretches and self.stretches[case].started:
+                self.doubts.append(f"case {case} starts twice in the capture")
+            stretch = self._new(case, tuple(self._steps.get(case, ())))
+            stretch.started = True
+            self.stretches[case] = self._current = stretch
+            return
+        stretch = self.stretches.setdefault(case, self._new(case, tuple(self._steps.get(case, ()))))
+        stretch.ended = stretch is self._current
+        self._current = None
+
+    def _case(self, marker: Marker) -> str:
+        """Name of a marker's case: as the marker says, or by its number in the plan."""
+        if marker.name:
+            return next((case for case in self.cases if _same_name(case, marker.name)), marker.name)
+        return self.cases[marker.case - 1] if 0 < marker.case <= len(self.cases) else f"number {marker.case}"
+
+    def _frames(self, batch: Batch) -> None:
+        """Take frames between markers."""
+        if not len(batch):
+            return
+        stretch = self._current
+        if stretch is None:
+            self.outside += len(batch)
+            return
+        mask = self._chosen(batch)
+        if not mask.any():
+            return
+        stretch.first = stretch.first or batch.first + int(mask.argmax())
+        stretch.last = batch.first + len(batch) - 1
+        left = np.flatnonzero(mask)
+        if self._choice.bulk and self._choice.vlan is None and stretch.bulk.begun.trackers and mask.all():
+            taken = stretch.bulk.take(batch)
+            if taken.any():
+                stretch.guests.update(batch.table[int(at)].name or f"number {at}" for at in _used(batch, taken))
+                left = np.flatnonzero(~taken)
+        for at in left:
+            self._one(batch, int(at), stretch)
+
+    def _chosen(self, batch: Batch) -> Flags:
+        """Which frames are of an interface that is looked at, and of a link type that can be read."""
+        fine = np.ones(len(batch), dtype=np.bool_)
+        for number in _used(batch, fine):
+            item = batch.table[int(number)]
+            wanted = self._choice.interface in ("", item.name, str(number))
+            if wanted and links.is_readable(item.link):
+                continue
+            here = batch.interface == number
+            fine &= ~here
+            if wanted:
+                self.unreadable[f"{item.name or 'its interface'} is {links.name(item.link)}"] += int(here.sum())
+        return fine
+
+    def _one(self, batch: Batch, at: int, stretch: Stretch) -> None:
+        """Take one frame that bulk did not."""
+        interface = batch.table[int(batch.interface[at])]
+        if interface.link == links.ETHERNET:
+            start = int(batch.offsets[at]) + 6
+            if batch.data[start : start + 6].tobytes() in self._peers and int(batch.captured[at]) >= 12:
+                stretch.set_aside["host"] += 1
+                return
+        frame = batch.frame(at)
+        if self._choice.vlan is not None:
+            data = links.untag(frame.data, self._choice.vlan)
+            if data is None:
+                stretch.set_aside["outside the VLAN"] += 1
+                return
+            cut = len(frame.data) - len(data)
+            frame = CapturedFrame(frame.number, frame.time_ns, data, frame.length - cut, frame.interface)
+        if frame.data[6:12] == self._site.guest_mac:
+            stretch.guests.add(interface.name or f"number {int(batch.interface[at])}")
+        stretch.cooked |= links.is_cooked(interface.link)
+        self._keep(frame)
+
+    def _keep(self, frame: CapturedFrame) -> None:
+        stretch = self._current
+        if stretch is None:
+            self.outside += 1
+        elif frame.data[6:12] in self._peers:
+            stretch.set_aside["host"] += 1
+        elif len(stretch.kept) < MOST_FRAMES and self._bytes < _MOST_BYTES:
+            self._bytes += len(frame.data)
+            stretch.kept.append(frame)
+        else:
+            stretch.dropped += 1
+
+
+def _used(batch: Batch, mask: Flags) -> list[int]:
+    """Numbers of the interfaces of the frames in a mask."""
+    if batch.stride or len(batch.table) == 1:
+        return [int(batch.interface[0])]
+    return [int(number) for number in np.unique(batch.interface[mask])]
+
+
+def _same_name(case: str, name: str) -> bool:
+    return case == name or (len(name) > 900 and case.startswith(name))

@@ -1,0 +1,320 @@
+"""The verdict on a capture file against a plan: reads both, judges each case, and sums up.
+
+Two readers give one verdict. With ``tshark`` every frame of a case goes through tshark and the exact path; with
+``fast`` whatever a burst predicts byte for byte is matched in columns, and only the rest goes that way. ``auto`` takes
+tshark for small files, and says so when tshark is not there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from harness.capture import tshark
+from harness.capture.files import CaptureFile
+from harness.capture.frames import CapturedFrame, Integrity
+from harness.errors import UsageError
+from harness.model.addresses import Cast
+from harness.model.datagram import ExpectedDatagram, Prediction
+from harness.model.site import Site
+from harness.offline.stretches import MOST_FRAMES, Choice, Splitter, Stretch
+from harness.report.status import worst
+from harness.verify.judge import judge
+from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Status, Verdict
+from harness.wsk.plan import Plan, parse
+
+_SMALL = 4 << 20
+
+
+class Reader(StrEnum):
+    """Who reads the frames of a file."""
+
+    AUTO = "auto"
+    TSHARK = "tshark"
+    FAST = "fast"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The verdict on one case.
+
+    Args:
+        case: its name; empty for what belongs to none.
+        verdict: what is said of it.
+        predictions: what the model expected.
+        frames: numbers of its first and last frame, (0, 0) for none.
+    """
+
+    case: str
+    verdict: CaseVerdict
+    predictions: tuple[Prediction, ...] = ()
+    frames: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class FileVerdict:
+    """The verdict on a file.
+
+    Args:
+        path: the capture.
+        status: the worst of the cases'.
+        reason: one line; empty when passed.
+        counts: datagrams by verdict, all cases together.
+        parts: the cases, in the plan's order.
+        evidence: the frames that findings speak of, by number.
+        notes: what a person should know about the file and the reading, one line each.
+        about: facts about the file: format, frames, interfaces, reader, tshark.
+        site: where it was captured.
+    """
+
+    path: Path
+    status: Status
+    reason: str
+    counts: DatagramCounts
+    parts: tuple[Part, ...]
+    evidence: dict[int, CapturedFrame]
+    notes: tuple[str, ...]
+    about: dict[str, object]
+    site: Site
+
+    @property
+    def findings(self) -> tuple[tuple[str, Finding], ...]:
+        """All findings with the name of their case."""
+        return tuple((part.case, finding) for part in self.parts for finding in part.verdict.findings)
+
+
+def read_plan(path: Path) -> tuple[Plan, Site]:
+    """The plan in a file, and its site.
+
+    Raises:
+        UsageError: it cannot be read, or is no plan.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            plan = parse(file)
+    except OSError as error:
+        raise UsageError(f"cannot read the plan {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not a plan: it is not text in UTF-8") from None
+    return plan, Site.from_json({"profile": plan.header.profile, **plan.header.site})
+
+
+def verify(capture: Path, plan_file: Path, reader: Reader = Reader.AUTO, choice: Choice | None = None) -> FileVerdict:
+    """Hold a capture file against the plan of what was done.
+
+    Args:
+        capture: pcap or pcapng file, compressed or not.
+        plan_file: ``operations.jsonl`` of the run.
+        reader: who reads the frames.
+        choice: what of the file is looked at; all of it by default.
+
+    Raises:
+        UsageError: a file cannot be read.
+        LabError: tshark was asked for and is not installed.
+    """
+    plan, site = read_plan(plan_file)
+    choice = choice or Choice()
+    with CaptureFile(capture) as file:
+        exact = reader is Reader.TSHARK or (reader is Reader.AUTO and _size(capture) <= _SMALL and bool(tshark.find()))
+        splitter = Splitter(plan, site, replace(choice, bulk=choice.bulk and not exact))
+        for batch in file.batches():
+            splitter.feed(batch)
+        notes: list[str] = []
+        if reader is Reader.TSHARK or tshark.find():
+            stretches = [splitter.whole] if not splitter.marked else list(splitter.stretches.values())
+            _ask_tshark(capture, stretches, whole_file=exact)
+            asked = True
+        else:
+            notes.append("tshark is not installed: the verdict rests on our own reading of the frames alone")
+            asked = False
+        judged = _marked if splitter.marked else _unmarked
+        parts, counts = judged(splitter, file, site, asked)
+        notes += _notes(splitter, file)
+        about: dict[str, object] = {
+            "format": file.format,
+            "frames": file.frames,
+            "interfaces": [item.name for item in file.interfaces],
+            "markers": splitter.marked,
+            "reader": (Reader.TSHARK if exact else Reader.FAST).value,
+            "tshark": asked,
+        }
+    status = worst(part.verdict.status for part in parts)
+    reason = next((part.verdict.reason for part in parts if part.verdict.status is status), "")
+    if not parts:
+        reason = "the plan has no steps: nothing could be looked at"
+    evidence = _evidence(parts, splitter)
+    return FileVerdict(capture, status, reason, counts, tuple(parts), evidence, tuple(notes), about, site)
+
+
+def _size(path: Path) -> int:
+    """Bytes of the file, or what they may become when it is compressed."""
+    return path.stat().st_size * (1 if path.suffix in (".pcap", ".pcapng", ".cap") else 8)
+
+
+def _ask_tshark(capture: Path, stretches: Iterable[Stretch], *, whole_file: bool) -> None:
+    """Give the kept frames tshark's dissection, from the file itself or from a copy of these frames alone."""
+    stretches = list(stretches)
+    kept = [frame for stretch in stretches for frame in stretch.kept]
+    numbers = {frame.number for frame in kept}
+    known = tshark.dissect_file(capture, numbers) if whole_file else tshark.dissect_frames(kept)
+    for stretch in stretches:
+        stretch.kept = [replace(frame, dissection=known.get(frame.number)) for frame in stretch.kept]
+
+
+def _marked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) -> tuple[list[Part], DatagramCounts]:
+    """A verdict for each case of the plan, from its stretch between markers."""
+    doubts = list(splitter.doubts)
+    if len(splitter.runs) > 1:
+        doubts.append(f"the capture holds markers of {len(splitter.runs)} runs")
+    dropped = file.dropped
+    if dropped is None and file.format.startswith("pcap") and not file.format.startswith("pcapng"):
+        dropped = 0  # this format has no place to say it
+    parts = []
+    for case in splitter.cases:
+        stretch = splitter.stretches.get(case)
+        if stretch is None:
+            verdict = CaseVerdict(Status.INCONCLUSIVE, "the case's markers are not in the capture")
+            parts.append(Part(case, verdict))
+            continue
+        damage = [file.damage] if file.damage and not stretch.ended else []
+        integrity = Integrity(
+            stretch.started, stretch.ended, dropped, (*damage, *doubts, *_troubles(stretch, splitter))
+        )
+        verdict = _judge(stretch, integrity, site, asked)
+        parts.append(Part(case, verdict, stretch.predictions, (stretch.first, stretch.last)))
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(asdict(part.verdict.counts))
+    return parts, DatagramCounts(**total)
+
+
+def _unmarked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) -> tuple[list[Part], DatagramCounts]:
+    """One verdict for the whole file, taken apart by the plan's cases."""
+    stretch = splitter.whole
+    if not stretch.steps:
+        return [], DatagramCounts()
+    doubts = [file.damage] if file.damage else []
+    if not file.frames:
+        doubts.append("the capture holds no frame at all: nothing shows that it was live")
+    elif not (stretch.kept or stretch.bulk.begun.ports or stretch.guests):
+        doubts.append("the capture holds frames of the host only, or none: nothing shows that the guest was seen")
+    doubts += _troubles(stretch, splitter)
+    verdict = _judge(stretch, Integrity(dropped=file.dropped or 0, problems=tuple(doubts)), site, asked)
+    return _by_case(splitter, stretch, verdict), verdict.counts
+
+
+def _troubles(stretch: Stretch, splitter: Splitter) -> list[str]:
+    """What makes the frames of a stretch doubtful."""
+    doubts = [f"{count} frames could not be read: {what}" for what, count in splitter.unreadable.items()]
+    if len(stretch.guests) > 1:
+        names = ", ".join(sorted(stretch.guests))
+        doubts.append(f"the guest's frames are on several interfaces ({names}): choose one with --interface")
+    if stretch.dropped:
+        text = f"{stretch.dropped} more frames would have to be looked at one by one than the {MOST_FRAMES} that are"
+        doubts.append(text)
+    return doubts
+
+
+def _judge(stretch: Stretch, integrity: Integrity, site: Site, asked: bool) -> CaseVerdict:
+    predictions, begun = stretch.predictions, stretch.bulk.begun
+    if stretch.cooked:
+        predictions = tuple(_without_mac(item) for item in predictions)
+        begun = replace(begun, trackers={})
+    return judge(
+        predictions,
+        stretch.steps,
+        stretch.kept,
+        integrity,
+        site,
+        tshark=asked,
+        begun=begun,
+        set_aside=stretch.set_aside,
+    )
+
+
+def _without_mac(prediction: Prediction) -> Prediction:
+    """The prediction as a cooked capture shows it: no destination MAC but the broadcast one."""
+
+    def bare(item: ExpectedDatagram) -> ExpectedDatagram:
+        mac = item.destination_mac if item.cast is Cast.BROADCAST else bytes(6)
+        return replace(item, destination_mac=mac, alternatives=tuple(bare(other) for other in item.alternatives))
+
+    burst = prediction.burst
+    if burst is not None:
+        burst = replace(burst, template=bare(burst.template))
+    return replace(prediction, datagrams=tuple(bare(item) for item in prediction.datagrams), burst=burst)
+
+
+def _by_case(splitter: Splitter, stretch: Stretch, verdict: CaseVerdict) -> list[Part]:
+    """The verdict on a whole file as verdicts on the plan's cases, and one on what belongs to none of them."""
+    case_of = {step.number: step.case for step in stretch.steps}
+    expected: Counter[str] = Counter()
+    for prediction in stretch.predictions:
+        expected[prediction.case] += sum(not item.optional for item in prediction.datagrams)
+        expected[prediction.case] += prediction.burst.count if prediction.burst else 0
+    found: dict[str, list[Finding]] = {case: [] for case in splitter.cases}
+    for finding in verdict.findings:
+        case = case_of.get(finding.operation, "") if finding.operation is not None else ""
+        found.setdefault(case, []).append(finding)
+    parts = []
+    for case, findings in found.items():
+        mine = tuple(item for item in stretch.predictions if item.case == case)
+        counts = _counts(expected[case], findings)
+        if len(splitter.cases) == 1 and case:
+            counts = verdict.counts
+        status, reason = _status(verdict, findings)
+        observed = tuple(item for item in verdict.observed if case_of.get(item.operation or -1) == case)
+        parts.append(Part(case, CaseVerdict(status, reason, counts, tuple(findings), observed), mine))
+    return parts
+
+
+def _counts(expected: int, findings: Sequence[Finding]) -> DatagramCounts:
+    """Datagrams of a case as far as its findings tell them; each altered one is counted once."""
+    frames = {item: len({f.frame for f in findings if f.verdict is item}) for item in Verdict}
+    missing = sum(1 for item in findings if item.verdict is Verdict.MISSING and item.field == "datagram")
+    return DatagramCounts(
+        expected=expected,
+        matched=max(0, expected - missing - frames[Verdict.ALTERED]),
+        missing=missing,
+        altered=frames[Verdict.ALTERED],
+        duplicated=frames[Verdict.DUPLICATED],
+        reordered=frames[Verdict.REORDERED],
+        unexpected=frames[Verdict.UNEXPECTED],
+        offload=frames[Verdict.OFFLOAD],
+    )
+
+
+def _status(verdict: CaseVerdict, findings: Sequence[Finding]) -> tuple[Status, str]:
+    failing = [item for item in findings if item.verdict is not Verdict.OFFLOAD]
+    offload = {item.verdict for item in verdict.findings} == {Verdict.OFFLOAD}
+    if verdict.status is Status.INCONCLUSIVE and not (
+        offload and verdict.reason.startswith(verdict.findings[0].line())
+    ):
+        return Status.INCONCLUSIVE, verdict.reason
+    if not findings:
+        return Status.PASSED, ""
+    chosen = failing or findings
+    more = f" (and {len(chosen) - 1} more)" if len(chosen) > 1 else ""
+    return (Status.FAILED if failing else Status.INCONCLUSIVE), chosen[0].line() + more
+
+
+def _evidence(parts: Sequence[Part], splitter: Splitter) -> dict[int, CapturedFrame]:
+    wanted = {item.frame for part in parts for item in part.verdict.findings if item.frame is not None}
+    stretches = splitter.stretches.values() if splitter.marked else (splitter.whole,)
+    return {frame.number: frame for stretch in stretches for frame in stretch.kept if frame.number in wanted}
+
+
+def _notes(splitter: Splitter, file: CaptureFile) -> list[str]:
+    notes = []
+    if not splitter.marked:
+        notes.append("no markers in the capture: nobody vouches that it began before the first send and lost nothing")
+    if any(stretch.cooked for stretch in (splitter.whole, *splitter.stretches.values())):
+        notes.append("a cooked capture shows no destination MAC: it was not checked")
+    if splitter.marked and file.damage:
+        notes.append(file.damage)
+    if splitter.outside:
+        notes.append(f"{splitter.outside} frames lie outside of all cases")
+    return notes
