@@ -12,9 +12,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import UsageError
+from harness.matrix.cells import HostLab
 
 FILE_NAME = "harness.toml"
 
@@ -27,9 +28,25 @@ class LabConfig(BaseModel):
     uri: str = ""
     """libvirt connection URI; empty runs libvirt's QEMU driver inside the lab's own namespaces."""
     bridge: str = ""
-    """An existing bridge to use as DUT bridge; empty makes one inside the lab's own namespaces."""
+    """With a URI: the host's bridge for the NIC under test."""
+    control_bridge: str = ""
+    """With a URI: the host's bridge for the control NIC, with a DHCP server on it."""
+    control_address: str = ""
+    """With a URI: the address that the DHCP server gives to the control NIC."""
     memory: Annotated[int, Field(ge=128)] | None = None
     """Guest memory in MiB; absent leaves it to the guest's profile."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> LabConfig:
+        given = {key: getattr(self, key) for key in ("uri", "bridge", "control_bridge", "control_address")}
+        missing = [key for key, value in given.items() if not value]
+        if missing and len(missing) < len(given):
+            raise ValueError(f"a lab on the host needs {', '.join(missing)} too")
+        return self
+
+    def host(self) -> HostLab | None:
+        """The host's libvirt and bridges; ``None`` for a lab in namespaces of its own."""
+        return HostLab(self.uri, self.bridge, self.control_bridge, self.control_address) if self.uri else None
 
 
 class Config(BaseModel):

@@ -38,6 +38,10 @@ class Growth:
         """Stop watching."""
         self._inotify.close()
 
+    def wait(self, seconds: float) -> None:
+        """Return at the next change, or after ``seconds``."""
+        self._inotify.read(timeout=max(1, int(seconds * 1000)))
+
     def until(
         self, probe: Callable[[], T | None], awaited: str, seconds: float, *, detail: Callable[[], str] = lambda: ""
     ) -> T:

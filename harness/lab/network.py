@@ -1,4 +1,4 @@
-"""Builds the lab's two bridges inside the worker's network namespace; the only module that speaks netlink.
+"""Builds the lab's two bridges inside the worker's network namespace.
 
 ``dut0`` carries the NIC under test and the host peers' addresses, ``ctl0`` the control NIC. The host answers ARP and
 neighbour solicitations on ``dut0`` and is silent otherwise, so whatever else is seen there comes from the guest.
@@ -7,17 +7,13 @@ neighbour solicitations on ``dut0`` and is silent otherwise, so whatever else is
 from __future__ import annotations
 
 import contextlib
-import os
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
-from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from harness.errors import LabError
+from harness.lab.bridges import BRIDGE_NF, Bridges
 
 DUT_BRIDGE, CONTROL_BRIDGE = "dut0", "ctl0"
 SPARE_PORT, SPARE_END = "dut0-port", "dut0-end"
@@ -55,46 +51,8 @@ _SILENCE = {
 """Settings of the namespace. addr_gen_mode 1: no link-local address, so nobody resolves or announces it. The report
 intervals, in milliseconds, end at once what the host says by MLD of its addresses' groups (RFC 3810: for seconds)."""
 
-_BRIDGE_NF = ("bridge-nf-call-arptables", "bridge-nf-call-ip6tables", "bridge-nf-call-iptables")
 
-
-@dataclass(frozen=True, slots=True)
-class NetworkFacts:
-    """What results must say of the network that frames were seen on.
-
-    Args:
-        kernel: release of the host's kernel.
-        bridge_nf: netfilter on bridges by sysctl name ("0" is off); empty when the kernel has no br_netfilter.
-        mtu: MTU of the DUT bridge.
-    """
-
-    kernel: str
-    bridge_nf: dict[str, str]
-    mtu: int
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Why a capture on the bridge would not show what was sent; empty when all is well."""
-        return tuple(
-            f"{name} is {value}: the bridge shows reassembled or trimmed frames"
-            for name, value in self.bridge_nf.items()
-            if value != "0"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PortCounters:
-    """Frames that the kernel dropped on the DUT bridge and its ports since they exist."""
-
-    dropped: dict[str, int]
-
-    def since(self, earlier: PortCounters) -> dict[str, int]:
-        """Drops by interface since ``earlier``, only where there were any."""
-        grown = {name: count - earlier.dropped.get(name, 0) for name, count in self.dropped.items()}
-        return {name: count for name, count in grown.items() if count > 0}
-
-
-class LabNetwork:
+class LabNetwork(Bridges):
     """The lab's network while the context lasts.
 
     Args:
@@ -102,60 +60,16 @@ class LabNetwork:
     """
 
     def __init__(self, mtu: int = 1500) -> None:
+        super().__init__(DUT_BRIDGE, CONTROL_BRIDGE)
         self._mtu = mtu
-        self._netlink: Any = None
-        self._facts: NetworkFacts | None = None
 
-    def __enter__(self) -> Self:
-        try:
-            self._netlink = IPRoute()
-            self._build()
-        except NetlinkError as error:
-            self.close()
-            raise LabError(f"cannot build the lab's bridges: {error}", mend="harness doctor") from error
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    @property
-    def facts(self) -> NetworkFacts:
-        """What the results record of this network."""
-        assert self._facts is not None, "not entered"
-        return self._facts
-
-    def close(self) -> None:
-        """Remove the bridges; the namespace would do it too."""
-        if self._netlink is None:
-            return
-        for name in (SPARE_PORT, DUT_BRIDGE, CONTROL_BRIDGE):
+    def _release(self) -> None:
+        for name in (SPARE_PORT, DUT_BRIDGE, CONTROL_BRIDGE):  # the namespace would do it too
             with contextlib.suppress(NetlinkError, IndexError):
                 self._netlink.link("del", index=self._index(name))
-        self._netlink.close()
-        self._netlink = None
 
-    def counters(self) -> PortCounters:
-        """Frames dropped so far on the DUT bridge and on the ports in it."""
-        bridge = self._index(DUT_BRIDGE)
-        dropped: dict[str, int] = {}
-        for link in self._netlink.get_links():
-            if link["index"] == bridge or link.get_attr("IFLA_MASTER") == bridge:
-                stats = link.get_attr("IFLA_STATS64")
-                # Outbound drops of the bridge are frames to a MAC that nobody has: not lost to the capture.
-                dropped[link.get_attr("IFLA_IFNAME")] = int(stats["rx_dropped"])
-        return PortCounters(dropped)
-
-    def ports(self) -> tuple[str, ...]:
-        """Names of the interfaces enslaved to the DUT bridge (the guest's tap, the spare port)."""
-        bridge = self._index(DUT_BRIDGE)
-        links = self._netlink.get_links()
-        return tuple(link.get_attr("IFLA_IFNAME") for link in links if link.get_attr("IFLA_MASTER") == bridge)
-
-    def _build(self) -> None:
-        bridge_nf = _silence()
+    def _open(self) -> None:
+        _silence()
         self._netlink.link("set", index=self._index("lo"), state="up")
         for name, mac in ((DUT_BRIDGE, DUT_BRIDGE_MAC), (CONTROL_BRIDGE, CONTROL_BRIDGE_MAC)):
             self._netlink.link(
@@ -180,24 +94,15 @@ class LabNetwork:
         self._netlink.link("set", index=port, master=dut)
         for index in (dut, control, port, end):
             self._netlink.link("set", index=index, state="up")
-        self._facts = NetworkFacts(kernel=os.uname().release, bridge_nf=bridge_nf, mtu=self._mtu)
-
-    def _index(self, name: str) -> int:
-        return int(self._netlink.link_lookup(ifname=name)[0])
 
 
-def _silence() -> dict[str, str]:
-    """Write the namespace's settings; gives the values of netfilter on bridges that are then in force."""
+def _silence() -> None:
+    """Write the namespace's settings; netfilter on bridges may not be there, or not be ours to switch off."""
     for name, value in _SILENCE.items():
         _write(name, value)
-    in_force = {}
-    for name in _BRIDGE_NF:
+    for name in BRIDGE_NF:
         with contextlib.suppress(LabError):
             _write(f"net/bridge/{name}", "0")
-        path = Path("/proc/sys/net/bridge") / name
-        if path.exists():
-            in_force[name] = path.read_text().strip()
-    return in_force
 
 
 def _write(name: str, value: str) -> None:

@@ -28,6 +28,23 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class HostLab:
+    """A libvirt and bridges that the host has, used in place of a lab of the cell's own.
+
+    Args:
+        uri: libvirt connection URI, e.g. "qemu:///system".
+        bridge: bridge for the NIC under test; captured on, so it must be on this machine.
+        control_bridge: bridge for the control NIC, on which the host serves DHCP.
+        control_address: address that the control NIC gets there.
+    """
+
+    uri: str
+    bridge: str
+    control_bridge: str
+    control_address: str
+
+
+@dataclass(frozen=True, slots=True)
 class CellJob:
     """All that a worker needs to know to run a cell.
 
@@ -41,9 +58,7 @@ class CellJob:
         suite: test files or folders for pytest.
         pytest_args: further arguments for pytest (``-k`` ...).
         memory_mib: guest memory; ``None`` leaves it to the guest's profile.
-        libvirt_uri: connection URI; empty opens the embedded driver inside the lab's namespaces.
-        bridge: existing bridge to use as DUT bridge; empty makes one inside the lab's namespaces.
-        keep: leave the lab's working files behind for a person to look at.
+        host: libvirt and bridges of the host; ``None`` makes a lab in namespaces of its own.
     """
 
     cell: Cell
@@ -55,14 +70,12 @@ class CellJob:
     suite: tuple[Path, ...] = ()
     pytest_args: tuple[str, ...] = ()
     memory_mib: int | None = None
-    libvirt_uri: str = ""
-    bridge: str = ""
-    keep: bool = False
+    host: HostLab | None = None
 
     @property
     def isolated(self) -> bool:
-        """Whether the cell runs in namespaces of its own; false when it uses the host's bridge."""
-        return not self.bridge
+        """Whether the cell runs in namespaces of its own."""
+        return self.host is None
 
     def to_json(self) -> str:
         """The job as one JSON object."""
@@ -73,6 +86,7 @@ class CellJob:
         """The job back from ``to_json``; raises ``ValueError``, ``KeyError`` or ``TypeError`` on anything else."""
         value: dict[str, Any] = json.loads(text)
         value["cell"] = Cell(**value["cell"])
+        value["host"] = HostLab(**value["host"]) if value["host"] else None
         value["folder"] = Path(value["folder"])
         value["driver"] = Path(value["driver"])
         value["relay"] = Path(value["relay"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness import resources
 from harness.errors import UsageError
 from harness.matrix import catalogue
-from harness.matrix.cells import Cell, CellJob
+from harness.matrix.cells import Cell, CellJob, HostLab
 from harness.matrix.events import Event
 from harness.matrix.run import Observer, run_cells
 from harness.report import facts, html, junit
@@ -34,7 +34,7 @@ class Request:
         pytest_args: further arguments for pytest in every cell.
         output: the run's folder; ``None`` makes a dated one under ``runs/``.
         jobs: cells at the same time; ``None`` takes the number of cores.
-        memory_mib, libvirt_uri, bridge, keep: as in ``CellJob``.
+        memory_mib, host: as in ``CellJob``.
     """
 
     guests: tuple[str, ...]
@@ -45,9 +45,7 @@ class Request:
     output: Path | None = None
     jobs: int | None = None
     memory_mib: int | None = None
-    libvirt_uri: str = ""
-    bridge: str = ""
-    keep: bool = False
+    host: HostLab | None = None
 
     def cells(self) -> list[Cell]:
         """All pairs, guest by guest, each once."""
@@ -174,9 +172,7 @@ def _job(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: 
         suite=tuple(path.absolute() for path in request.suite) or (resources.suite(),),
         pytest_args=request.pytest_args,
         memory_mib=request.memory_mib,
-        libvirt_uri=request.libvirt_uri,
-        bridge=request.bridge,
-        keep=request.keep,
+        host=request.host,
     )
 
 

@@ -6,6 +6,7 @@ Everything is entered on one ``ExitStack``, so whatever goes wrong, what came be
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,13 +21,12 @@ from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
 from harness.errors import HarnessError, UsageError
 from harness.guests.base import Guest
-from harness.lab import dhcp, namespace
+from harness.lab import dhcp
+from harness.lab.bridges import Bridges
+from harness.lab.host_network import HostNetwork
 from harness.lab.network import (
-    CONTROL_BRIDGE,
     CONTROL_GUEST,
     CONTROL_NIC_MAC,
-    DUT_BRIDGE,
-    DUT_BRIDGE_MAC,
     DUT_NIC_MAC,
     PEERS,
     LabNetwork,
@@ -92,18 +92,18 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
     notes = _Notes(emit)
     nic = nics.get(job.cell.nic)
     guest = catalogue.guest(job.cell.guest, job.image)
-    site = site_of(guest, nic)
     with ExitStack() as stack:
         with notes.phase("lab"):
-            network = stack.enter_context(LabNetwork())
+            network = stack.enter_context(_network(job))
+            site = site_of(guest, nic, network)
             capture = stack.enter_context(_capture(job.folder, network))
-            machine = _machine(job, guest, nic, notes, stack)
+            machine = _machine(job, guest, nic, network, notes, stack)
         with notes.phase("boot"):
             machine.start()
             (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
             machine.await_console(guest.ready_line, guest.boot_seconds)
         with notes.phase("ssh"):
-            shell = stack.enter_context(_shell(guest, machine))
+            shell = stack.enter_context(_shell(job, guest, machine))
         with notes.phase("configure"):
             guest.configure_dut(shell, site)
         driver = SampleDriver(guest, shell, job.driver, job.relay)
@@ -127,24 +127,29 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
     return _result(job, session, notes)
 
 
-def site_of(guest: Guest, nic: Nic, mtu: int = 1500) -> Site:
+def site_of(guest: Guest, nic: Nic, network: Bridges) -> Site:
     """The lab as the model needs to know it."""
+    mac = network.facts.mac
     return Site.of(
         DUT_NIC_MAC,
         GUEST_ADDRESSES,
-        {str(peer): DUT_BRIDGE_MAC for peer in PEERS},
+        {str(peer): mac for peer in PEERS},
         profiles.get(guest.stack),
-        host_macs=(DUT_BRIDGE_MAC,),
-        mtu=mtu,
+        host_macs=(mac,),
+        mtu=network.facts.mtu,
         pads=nic.pads_to_60,
         partial_checksum=nic.partial_checksum,
     )
 
 
-def _capture(folder: Path, network: LabNetwork) -> CaptureSession:
+def _network(job: CellJob) -> Bridges:
+    return HostNetwork(job.host.bridge, job.host.control_bridge) if job.host else LabNetwork()
+
+
+def _capture(folder: Path, network: Bridges) -> CaptureSession:
     before = network.counters()
     return CaptureSession(
-        DUT_BRIDGE,
+        network.dut,
         folder,
         mtu=network.facts.mtu,
         lost_elsewhere=lambda: sum(network.counters().since(before).values()),
@@ -152,25 +157,29 @@ def _capture(folder: Path, network: LabNetwork) -> CaptureSession:
     )
 
 
-def _machine(job: CellJob, guest: Guest, nic: Nic, notes: _Notes, stack: ExitStack) -> Machine:
+def _machine(job: CellJob, guest: Guest, nic: Nic, network: Bridges, notes: _Notes, stack: ExitStack) -> Machine:
     """DHCP for the control NIC, libvirt, and the machine, not yet started."""
-    server = dhcp.serve(CONTROL_BRIDGE, CONTROL_NIC_MAC, CONTROL_GUEST, job.folder / "dhcp.log")
-    stack.callback(server.end)
-    chosen = accelerator.choose(namespace.WORK)
+    if job.isolated:
+        server = dhcp.serve(network.control, CONTROL_NIC_MAC, CONTROL_GUEST, job.folder / "dhcp.log")
+        stack.callback(server.end)
+    scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="wsk-harness-"))
+    chosen = accelerator.choose(Path(scratch))
     notes.accelerator = chosen.name
     notes.facts["accelerator"] = chosen.evidence
-    connection = stack.enter_context(Connection(job.libvirt_uri))
+    connection = stack.enter_context(Connection(job.host.uri if job.host else ""))
     notes.versions |= connection.versions()
     boot = guest.boot_spec()
     if job.memory_mib is not None:
         boot = replace(boot, memory_mib=job.memory_mib)
-    spec = DomainSpec(job.cell.name, boot, nic, chosen.name, job.folder / CONSOLE)
+    name = job.cell.name if job.isolated else f"{job.cell.name}-{job.run_id}"
+    console = job.folder / CONSOLE
+    spec = DomainSpec(name, boot, nic, chosen.name, console, dut_bridge=network.dut, control_bridge=network.control)
     return stack.enter_context(Machine(connection, spec))
 
 
-def _shell(guest: Guest, machine: Machine) -> Shell:
+def _shell(job: CellJob, guest: Guest, machine: Machine) -> Shell:
     return Shell.connect(
-        str(CONTROL_GUEST),
+        job.host.control_address if job.host else str(CONTROL_GUEST),
         guest.ssh_private_key,
         guest.host_public_key,
         SSH_SECONDS,
@@ -179,7 +188,7 @@ def _shell(guest: Guest, machine: Machine) -> Shell:
     )
 
 
-def _facts(network: LabNetwork) -> dict[str, str]:
+def _facts(network: Bridges) -> dict[str, str]:
     netfilter = network.facts.bridge_nf
     return {"netfilter on bridges": ", ".join(f"{name} {value}" for name, value in netfilter.items()) or "not loaded"}
 

@@ -44,8 +44,15 @@ class BootSpec:
         vcpus: virtual CPUs.
         uefi: boot with UEFI firmware (secure boot off) instead of a BIOS.
         machine: versioned machine type, so that device addresses and ids stay what a guest was installed with.
+        translation_cache_mib: what an emulator may keep of translated code; QEMU's default is a gibibyte.
         control_model: libvirt model of the control NIC.
         local_time: the guest's clock counts local time (Windows).
+        cdroms: ISO images, in order; the first is booted from when the disk does not boot. SATA, after the disks.
+        nvram: UEFI variables; made from the firmware's template when it is not there.
+        cpu: model without hardware virtualisation.
+        windows: what Windows wants of a machine: Hyper-V's interfaces, a screen, a crash device, a dump note.
+        reboot_ends: a reboot ends the machine, so that its disk can be looked after before it goes on.
+        screen: socket for VNC viewers; ``None`` leaves the screen to screenshots.
     """
 
     memory_mib: int
@@ -56,8 +63,15 @@ class BootSpec:
     vcpus: int = 1
     uefi: bool = False
     machine: str = "pc-i440fx-7.2"
+    translation_cache_mib: int = 64
     control_model: str = "virtio"
     local_time: bool = False
+    cdroms: tuple[Path, ...] = ()
+    nvram: Path | None = None
+    cpu: str = "qemu64"
+    windows: bool = False
+    reboot_ends: bool = False
+    screen: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

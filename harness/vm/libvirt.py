@@ -48,6 +48,7 @@ class Event(Enum):
     SHUT_DOWN = "shut itself down"
     DESTROYED = "destroyed"
     CRASHED = "crashed"
+    CRASH_LOADED = "crashed and writes its own dump"
     SAVED = "saved"
     FAILED = "QEMU failed"
     OTHER = "other"
@@ -161,6 +162,49 @@ class Domain:
         """Save memory and devices to a file and end QEMU (virDomainSave)."""
         self._do("save", self._handle.save, str(path))
 
+    def shutdown(self) -> None:
+        """Press the power button (ACPI)."""
+        self._do("shut down", self._handle.shutdown)
+
+    def press(self, *keys: int) -> None:
+        """Press keys at once and let them go; Linux key codes (28 is Enter)."""
+        self._do("press a key of", self._handle.sendKey, libvirt.VIR_KEYCODE_SET_LINUX, 50, list(keys), len(keys), 0)
+
+    def screenshot(self) -> bytes:
+        """What the screen shows, as a PPM or PNG image."""
+        stream = self._do("take a screenshot of", self._connection.new_stream)
+        image = bytearray()
+
+        def keep(_stream: object, data: bytes, _opaque: object) -> int:
+            image.extend(data)
+            return len(data)
+
+        self._do("take a screenshot of", self._handle.screenshot, stream, 0, 0)
+        self._do("take a screenshot of", stream.recvAll, keep, None)
+        self._do("take a screenshot of", stream.finish)
+        return bytes(image)
+
+    def disk_written(self, target: str) -> int:
+        """Bytes that the guest has written to a disk ("sda") since it was started."""
+        return int(self._do("measure", self._handle.blockStats, target)[3])
+
+    def inject_nmi(self) -> None:
+        """Raise a non-maskable interrupt: a Windows that is set up for it stops with bugcheck 0x80."""
+        self._do("inject an NMI into", self._handle.injectNMI)
+
+    def dump_windows(self, path: Path) -> None:
+        """Write the guest's memory as a Windows dump; needs the guest's fwcfg driver."""
+        form, flags = libvirt.VIR_DOMAIN_CORE_DUMP_FORMAT_WIN_DMP, libvirt.VIR_DUMP_MEMORY_ONLY
+        self._do("dump", self._handle.coreDumpWithFormat, str(path), form, flags)
+
+    def attach(self, device_xml: str) -> None:
+        """Plug a device in while the guest runs."""
+        self._do("plug a device into", self._handle.attachDeviceFlags, device_xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+    def detach(self, device_xml: str) -> None:
+        """Ask the guest to let go of a device; it may take its time, or refuse."""
+        self._do("unplug a device from", self._handle.detachDeviceFlags, device_xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
     def resident_bytes(self) -> int:
         """Resident memory of the QEMU process in bytes."""
         statistics = self._do("measure", self._handle.memoryStats)
@@ -239,6 +283,10 @@ class Connection:
 
         return self._start("restore the guest", uuid, listener, call)
 
+    def new_stream(self) -> Any:  # noqa: ANN401 (libvirt has no types)
+        """A stream of the connection."""
+        return self._handle.newStream(0)
+
     def forget(self, uuid: str) -> None:
         """Stop telling of a domain's events."""
         self._listeners.pop(uuid, None)
@@ -257,5 +305,7 @@ class Connection:
             return
         if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
             listener(_STOPPED.get(detail, Event.OTHER))
+        elif event == libvirt.VIR_DOMAIN_EVENT_CRASHED and detail == libvirt.VIR_DOMAIN_EVENT_CRASHED_CRASHLOADED:
+            listener(Event.CRASH_LOADED)
         else:
             listener(_EVENTS.get(event, Event.OTHER))

@@ -132,6 +132,11 @@ class Machine:
         kept = [line.rstrip() for line in self.console().splitlines() if line.strip()]
         return "\n".join("".join(c for c in line if c.isprintable() or c == "\t") for line in kept[-lines:])
 
+    @property
+    def domain(self) -> Domain:
+        """The running domain, for keys, screenshots, dumps and plugging; LabError when it does not run."""
+        return self._running()
+
     def resident_bytes(self) -> int:
         """Resident memory of QEMU in bytes."""
         return self._running().resident_bytes()
