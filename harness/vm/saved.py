@@ -1,0 +1,151 @@
+"""The cache of saved guests: one folder per state, complete or absent, named by a key of all that went into it.
+
+A state is what ``virDomainSave`` wrote. Each is made in a temporary folder and renamed when it is complete; the least
+recently used go first when the cache outgrows its limit. A guest that runs from a state needs it no longer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import resources
+from harness.errors import LabError
+
+STATE, MANIFEST = "state", "manifest.json"
+LIMIT_BYTES = 6 << 30
+_RESERVE_BYTES = 1 << 30  # disk space that a state must leave to others
+_TEMPORARY = ".saving-"
+
+
+def key(parts: Mapping[str, str], files: Iterable[Path] = ()) -> str:
+    """Name of the state that these inputs make.
+
+    Args:
+        parts: everything that decides what the guest is, by name (domain XML, versions, image key, ...).
+        files: files whose bytes take part: sources, driver, relay.
+    """
+    digests = {str(file.name): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    text = json.dumps([dict(parts), digests], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One complete state."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def state(self) -> Path:
+        """The file for ``virDomainRestore``."""
+        return self.folder / STATE
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return self.state.stat().st_blocks * 512
+
+
+class States:
+    """The cache.
+
+    Args:
+        folder: where; the harness's cache by default.
+        limit: bytes that all states together may take.
+    """
+
+    def __init__(self, folder: Path | None = None, limit: int = LIMIT_BYTES) -> None:
+        self.folder = folder or resources.cache() / "states"
+        self._limit = limit
+
+    def find(self, name: str) -> Saved | None:
+        """The state of that key, marked as just used; ``None`` when there is none that is whole."""
+        folder = self.folder / name
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text())
+            if (folder / STATE).stat().st_size != manifest["bytes"]:
+                raise ValueError("cut short")
+            os.utime(folder)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return Saved(folder, manifest)
+
+    def save(self, name: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> Saved:
+        """Make a state: ``write`` writes the file, which is then published whole.
+
+        Raises:
+            LabError: no space, or ``write`` raised it; nothing is left behind then.
+        """
+        with self._locked():
+            self._make_room()
+            temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.folder))
+        try:
+            write(temporary / STATE)
+            manifest = {**facts, "bytes": (temporary / STATE).stat().st_size, "saved": time.time()}
+            (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+            with self._locked():
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+                temporary.rename(self.folder / name)
+                self._evict(keep=name)
+        except OSError as error:
+            raise LabError(f"the guest's state cannot be kept in {self.folder}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return Saved(self.folder / name, manifest)
+
+    def discard(self, name: str) -> None:
+        """Forget a state that is not to be trusted."""
+        with self._locked():
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def entries(self) -> list[Saved]:
+        """All states, the most recently used first."""
+        found = []
+        for manifest in self.folder.glob(f"[!.]*/{MANIFEST}"):
+            with contextlib.suppress(OSError, ValueError):
+                used = manifest.parent.stat().st_mtime
+                found.append((used, Saved(manifest.parent, json.loads(manifest.read_text()))))
+        return [saved for _, saved in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+    def _make_room(self) -> None:
+        for left in self.folder.glob(f"{_TEMPORARY}*"):  # of a worker that was killed; the others hold theirs open
+            if time.time() - left.stat().st_mtime > 600:
+                shutil.rmtree(left, ignore_errors=True)
+        for saved in reversed(self.entries()):
+            if shutil.disk_usage(self.folder).free >= _RESERVE_BYTES:
+                return
+            shutil.rmtree(saved.folder, ignore_errors=True)
+        if (free := shutil.disk_usage(self.folder).free) < _RESERVE_BYTES:
+            raise LabError(f"no space for saved guests: {free / 1e9:.1f} GB are free in {self.folder}")
+
+    def _evict(self, keep: str) -> None:
+        total = 0
+        for saved in self.entries():
+            with contextlib.suppress(OSError):
+                total += saved.size
+                if total > self._limit and saved.folder.name != keep:
+                    total -= saved.size
+                    shutil.rmtree(saved.folder, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / ".lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise LabError(f"the cache of saved guests {self.folder} cannot be used: {error.strerror}") from error

@@ -1,0 +1,81 @@
+"""The cache of saved guests: whole or absent, bounded, and keyed by everything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.errors import LabError
+from harness.vm import saved
+from harness.vm.saved import STATE, States
+
+
+def writing(size: int) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(os.urandom(size))
+
+    return write
+
+
+def test_every_input_is_part_of_the_key(tmp_path: Path) -> None:
+    sys_file = tmp_path / "a.sys"
+    sys_file.write_bytes(b"1")
+    first = saved.key({"xml": "<a/>", "qemu": "7.2"}, [sys_file])
+    assert first == saved.key({"qemu": "7.2", "xml": "<a/>"}, [sys_file])
+    others = {saved.key({"xml": "<b/>", "qemu": "7.2"}, [sys_file]), saved.key({"xml": "<a/>", "qemu": "7.2"})}
+    sys_file.write_bytes(b"2")
+    others.add(saved.key({"xml": "<a/>", "qemu": "7.2"}, [sys_file]))
+    assert len(others | {first}) == 4
+
+
+def test_a_state_is_found_again_with_what_is_known_of_it(tmp_path: Path) -> None:
+    states = States(tmp_path / "states")
+    assert states.find("k") is None
+    states.save("k", writing(100), {"guest": "wine"})
+    found = states.find("k")
+    assert found is not None
+    assert (found.manifest["guest"], found.state.stat().st_size) == ("wine", 100)
+    states.discard("k")
+    assert states.find("k") is None
+
+
+def test_a_save_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    states = States(tmp_path / "states")
+
+    def broken(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise LabError("QEMU died")
+
+    with pytest.raises(LabError, match="QEMU died"):
+        states.save("k", broken, {})
+    assert states.find("k") is None
+    assert [path.name for path in states.folder.iterdir()] == [".lock"]
+
+
+def test_a_state_cut_short_is_none(tmp_path: Path) -> None:
+    states = States(tmp_path / "states")
+    state = states.save("k", writing(100), {}).folder / STATE
+    state.write_bytes(b"short")
+    assert states.find("k") is None
+
+
+def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
+    states = States(tmp_path / "states", limit=3 * 65536)
+    for number, name in enumerate("abc"):
+        states.save(name, writing(65536), {})
+        os.utime(states.folder / name, (number, number))
+    assert states.find("a") is not None
+    states.save("d", writing(65536), {})
+    assert [name for name in "abcd" if states.find(name)] == ["a", "c", "d"]
+
+
+def test_no_space_is_said_and_gives_up_states_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = States(tmp_path / "states")
+    states.save("old", writing(10), {})
+    monkeypatch.setattr(saved, "_RESERVE_BYTES", 1 << 62)
+    with pytest.raises(LabError, match="no space"):
+        states.save("new", writing(10), {})
+    assert states.entries() == []
