@@ -41,6 +41,17 @@ def command(script: str) -> str:
     return line
 
 
+def file(script: str) -> bytes:
+    """A script as the bytes of a .ps1 file, with the same manners as ``command`` (UTF-8 with a byte order mark)."""
+    return f"{_HEAD}\ntry{{&{{\n{script}{_TAIL}\n".replace("\n", "\r\n").encode("utf-8-sig")
+
+
+def run_file(path: str) -> str:
+    """The command line that runs a .ps1 file of the guest ("C:/harness/x.ps1", without blanks)."""
+    native = path.replace("/", "\\")
+    return f"powershell.exe -NoProfile -NonInteractive -ExecutionPolicy Bypass -File {native}"
+
+
 def load(name: str, **variables: str | int) -> str:
     """A script of ``images/windows/guest`` with variables set before its first line, comments left out."""
     text = (resources.root() / "images" / "windows" / "guest" / f"{name}.ps1").read_text(encoding="ascii")

@@ -27,6 +27,7 @@ STATE, MANIFEST = "state", "manifest.json"
 LIMIT_BYTES = 6 << 30
 _RESERVE_BYTES = 1 << 30  # disk space that a state must leave to others
 _TEMPORARY = ".saving-"
+_SEEN_SECONDS = 30 * 86400.0
 
 
 def key(parts: Mapping[str, str], files: Iterable[Path] = ()) -> str:
@@ -39,6 +40,10 @@ def key(parts: Mapping[str, str], files: Iterable[Path] = ()) -> str:
     digests = {str(file.name): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     text = json.dumps([dict(parts), digests], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+class StateError(LabError):
+    """The cache cannot take a state; a guest can be booted without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,8 @@ class States:
         """Make a state: ``write`` writes the file, which is then published whole.
 
         Raises:
-            LabError: no space, or ``write`` raised it; nothing is left behind then.
+            StateError: no space; nothing is left behind then.
+            LabError: ``write`` raised it; nothing is left behind either.
         """
         with self._locked():
             self._make_room()
@@ -101,7 +107,7 @@ class States:
                 temporary.rename(self.folder / name)
                 self._evict(keep=name)
         except OSError as error:
-            raise LabError(f"the guest's state cannot be kept in {self.folder}: {error.strerror or error}") from error
+            raise StateError(f"the guest's state cannot be kept in {self.folder}: {error.strerror or error}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return Saved(self.folder / name, manifest)
@@ -110,6 +116,17 @@ class States:
         """Forget a state that is not to be trusted."""
         with self._locked():
             shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def seen(self, name: str) -> bool:
+        """Whether this was asked for the same key before: what is wanted again is worth a state."""
+        mark = self.folder / f".seen-{name}"
+        with self._locked():
+            known = mark.exists()
+            mark.touch()
+            for old in self.folder.glob(".seen-*"):
+                if time.time() - old.stat().st_mtime > _SEEN_SECONDS:
+                    old.unlink(missing_ok=True)
+        return known
 
     def entries(self) -> list[Saved]:
         """All states, the most recently used first."""
@@ -129,7 +146,7 @@ class States:
                 return
             shutil.rmtree(saved.folder, ignore_errors=True)
         if (free := shutil.disk_usage(self.folder).free) < _RESERVE_BYTES:
-            raise LabError(f"no space for saved guests: {free / 1e9:.1f} GB are free in {self.folder}")
+            raise StateError(f"no space for saved guests: {free / 1e9:.1f} GB are free in {self.folder}")
 
     def _evict(self, keep: str) -> None:
         total = 0
@@ -148,4 +165,4 @@ class States:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield
         except OSError as error:
-            raise LabError(f"the cache of saved guests {self.folder} cannot be used: {error.strerror}") from error
+            raise StateError(f"the cache of saved guests {self.folder} cannot be used: {error.strerror}") from error

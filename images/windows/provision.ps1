@@ -118,6 +118,12 @@ function Set-TestSettings {
     Invoke-Tool net.exe @('accounts', '/maxpwage:unlimited')
 }
 
+# Every later start tells the host that Windows is up, before anybody has logged on.
+function Register-Beacon {
+    $line = 'cmd.exe /c echo HARNESS: up > COM1'
+    Invoke-Tool schtasks.exe @('/create', '/f', '/tn', 'harness-up', '/sc', 'onstart', '/ru', 'SYSTEM', '/rl', 'highest', '/tr', $line)
+}
+
 function Remove-Secrets {
     $logon = 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Winlogon'
     Set-ItemProperty -Path $logon -Name AutoAdminLogon -Value '0'
@@ -140,6 +146,7 @@ try {
     Step 'ssh'; Install-Ssh
     Step 'test-settings'; Set-TestSettings
     Step 'quiet'; & "$Kit\harness\quiet.ps1"
+    Step 'beacon'; Register-Beacon
     Step 'facts'; Send-Facts
     Step 'secrets'; Remove-Secrets
 } catch {

@@ -31,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     if os.environ.get(INSIDE) == "1" or item.get_closest_marker("lab") is None:
         return None
+    item.session._setupstate.teardown_exact(None)  # what tests outside set up must not wait for one that runs inside
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     call = pytest.CallInfo.from_call(lambda: run_inside(item.nodeid), when="call")
     item.ihook.pytest_runtest_logreport(report=pytest.TestReport.from_item_and_call(item, call))

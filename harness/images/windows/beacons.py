@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-_LINE = re.compile(r"HARNESS: (phase|step|fact|failed|ready)\b ?([^\r\n]*)[\r\n]")
+_LINE = re.compile(r"HARNESS: (phase|step|fact|failed|ready|up)\b ?([^\r\n]*)[\r\n]")
 
 
 class Kind(StrEnum):
@@ -24,6 +24,7 @@ class Kind(StrEnum):
     FACT = "fact"
     FAILED = "failed"
     READY = "ready"
+    UP = "up"
 
 
 @dataclass(frozen=True, slots=True)
