@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.api import Wire, Wsk
-from harness.errors import HarnessError, UsageError
+from harness.errors import UsageError
 from harness.report.status import Status
 from harness.session.case import Session
 
@@ -49,6 +49,10 @@ class CellPlugin:
         """The DUT network."""
         return self.session.case.wire
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell how many cases there are before the first begins."""
+        self.session.collected(len(session.items))
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A test file that cannot be read is the user's error and must not look like an empty suite."""
         if report.failed:
@@ -79,29 +83,35 @@ class CellPlugin:
             raise CaseInconclusiveError(self.session.case.reason) from error
         return answer
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Errors and skips outside the body (fixtures, markers) become the case's result too."""
-        if report.when == "call" or report.passed:
-            return
-        if report.skipped:
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-            self.session.skip_case(reason.removeprefix("Skipped: "))
-        else:
-            self.session.error_outside_body(str(report.longrepr).strip().splitlines()[-1])
-
-    def pytest_exception_interact(self, call: pytest.CallInfo[Any]) -> None:
-        """Remember what kind of error broke a fixture, so that a lab error stays inconclusive."""
-        if call.when != "call" and call.excinfo is not None and isinstance(call.excinfo.value, HarnessError):
-            self.session.case_error = call.excinfo.value
+        report = yield
+        if call.when != "call" and call.excinfo is not None:
+            error = call.excinfo.value
+            if isinstance(error, pytest.skip.Exception):
+                self.session.skip_case(str(error))
+            else:
+                self.session.error_outside_body(error)
+        return report
 
 
 @pytest.fixture
-def wsk() -> Wsk:
-    """Placeholder outside a cell: says how to run the test."""
-    raise UsageError(NO_LAB)
+def wsk(request: pytest.FixtureRequest) -> Wsk:
+    """The driver under test as a WSK client; outside a cell it says how to run the test."""
+    return _cell(request).session.case.wsk
 
 
 @pytest.fixture
-def wire() -> Wire:
-    """Placeholder outside a cell: says how to run the test."""
+def wire(request: pytest.FixtureRequest) -> Wire:
+    """The DUT network; outside a cell it says how to run the test."""
+    return _cell(request).session.case.wire
+
+
+def _cell(request: pytest.FixtureRequest) -> CellPlugin:
+    for plugin in request.config.pluginmanager.get_plugins():
+        if isinstance(plugin, CellPlugin):
+            return plugin
     raise UsageError(NO_LAB)

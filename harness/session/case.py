@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from harness.api import Wire, Wsk
 from harness.capture.frames import CapturedFrame, Integrity
-from harness.errors import Failure, HarnessError, LabError, UsageError
-from harness.matrix.events import encode
+from harness.errors import Failure, HarnessError, LabError
+from harness.matrix.events import Collected, encode
 from harness.model.predict import predict
 from harness.model.site import Site
 from harness.report.results import CaseResult, Datagrams, Observed
@@ -96,7 +96,6 @@ class Session:
         self._case: Case | None = None
         self._lost = ""
         self._held: Accounts | None = None
-        self.case_error: HarnessError | None = None
         self.results: list[CaseResult] = []
 
     @property
@@ -109,6 +108,10 @@ class Session:
         if self._case is None:
             raise LabError("no case is running")
         return self._case
+
+    def collected(self, count: int) -> None:
+        """Tell how many cases there are, before the first begins."""
+        self._emit(encode(Collected(count)))
 
     def execute(self, *operations: Operation) -> list[Step]:
         """Execute operations on the driver and record them as steps of the running case (``harness.api.Recorder``)."""
@@ -129,7 +132,6 @@ class Session:
         Raises:
             LabError: the guest or the capture was lost earlier, or the start marker does not appear.
         """
-        self.case_error = None
         self._case = Case(name, Wsk(self), Wire(self._site), time.monotonic())
         if self._lost:
             raise LabError(f"not run: {self._lost}")
@@ -162,15 +164,14 @@ class Session:
         """The test skipped itself, with a reason that a person wrote."""
         self._finish(Status.SKIPPED, reason)
 
-    def error_outside_body(self, text: str) -> None:
-        """A fixture or marker failed before the body ran; what it raised decides the class."""
-        error = self.case_error
+    def error_outside_body(self, error: BaseException) -> None:
+        """A fixture or marker failed before or after the body; what it raised decides the class."""
         if isinstance(error, LabError):
             self._finish(Status.INCONCLUSIVE, error.line())
-        elif isinstance(error, UsageError):
+        elif isinstance(error, HarnessError):
             self._finish(Status.FAILED, error.line())
         else:
-            self._finish(Status.FAILED, f"the test could not start: {text}")
+            self._finish(Status.FAILED, f"a fixture of the test failed: {_one_line(error)}")
 
     def doubt(self, whole: Integrity) -> None:
         """Take the integrity of the whole capture into account, once it has ended.
@@ -217,6 +218,8 @@ class Session:
             background=dict(verdict.background) if verdict else {},
             evidence={"frames": "-".join(map(str, case.frames))} if case.frames else {},
         )
+        if self.results and self.results[-1].id == result.id:
+            self.results.pop()  # a fixture's clean-up failed after the verdict: the case has one result, the worse
         self.results.append(result)
         self._emit(encode(result))
         return status
