@@ -1,0 +1,195 @@
+"""A case passes only by a verdict, and whose fault it was decides its status; driver and capture are stand-ins."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.capture.frames import CapturedFrame, Integrity
+from harness.errors import Failure, LabError
+from harness.model.predict import predict
+from harness.pytest_plugin import CellPlugin
+from harness.report.results import CaseResult
+from harness.report.status import Status
+from harness.session.case import Session
+from harness.wsk import operations as op
+from harness.wsk.types import Endpoint
+from tests.unit.verify_kit import captured, dissected, done, packets, raw, site
+
+SITE = site()
+PLAIN = ["-p", "no:cacheprovider", "-p", "no:terminal", "--import-mode=importlib", "-c", "/dev/null"]
+NUMBER = itertools.count()
+GOOD = """
+def test_case(wsk, wire):
+    with wsk.datagram_socket() as sock:
+        wire.expect(sock.send_to(b"hello", wire.peer(9000)))
+"""
+
+
+class FaultlessDriver:
+    """Answers every operation with success; its books balance unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.books = op.Accounts()
+        self.error: Exception | None = None
+
+    def execute(self, operations: Sequence[op.Operation]) -> list[op.Outcome]:
+        if self.error is not None:
+            raise self.error
+        return [self._outcome(operation) for operation in operations]
+
+    def accounts(self) -> op.Accounts:
+        return self.books
+
+    def _outcome(self, operation: op.Operation) -> op.Outcome:
+        if isinstance(operation, op.GetLocalAddress):
+            return op.Outcome(completion=done(), endpoint=Endpoint(SITE.interfaces4[0].ip, 50000))
+        size = operation.buffer.size if isinstance(operation, op.SendTo) else 0
+        return op.Outcome(completion=done(size))
+
+
+class Bridge:
+    """A capture that shows what a faultless guest would send for the steps so far, changed by ``change``."""
+
+    def __init__(self) -> None:
+        self.steps: list[op.Step] = []
+        self.change: Callable[[list[bytes]], list[bytes]] = lambda frames: frames
+        self.trust = Integrity()
+        self.started: list[str] = []
+
+    def begin(self, case: str) -> None:
+        self.steps.clear()
+        self.started.append(case)
+
+    def end(self, case: str, enough: Callable[[Sequence[CapturedFrame]], bool], seconds: float) -> None:
+        """Nothing can be late."""
+
+    def frames(self, case: str) -> Sequence[CapturedFrame]:
+        return dissected(captured(self.change(raw(packets(predict(self.steps, SITE), SITE)))))
+
+    def integrity(self, case: str) -> Integrity:
+        return self.trust
+
+
+class Cell:
+    """A session over the stand-ins, and test files run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.driver, self.bridge = FaultlessDriver(), Bridge()
+        self.events: list[dict[str, Any]] = []
+        self.session = Session(SITE, self.driver, self.bridge, self.bridge.steps.append, self.events.append)
+
+    def run(self, text: str) -> CaseResult:
+        """Run one test file and give its last result."""
+        file = self.folder / f"test_inner{next(NUMBER)}.py"  # a module's name is known to Python for ever
+        file.write_text(text)
+        pytest.main([*PLAIN, f"--rootdir={self.folder}", str(file)], plugins=[CellPlugin(self.session)])
+        return self.session.results[-1]
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Cell:
+    return Cell(tmp_path)
+
+
+def test_what_is_sent_and_seen_passes(cell: Cell) -> None:
+    result = cell.run(GOOD)
+    assert (result.status, result.reason) == (Status.PASSED, "")
+    assert (result.datagrams.expected, result.datagrams.matched) == (1, 1)
+    assert result.id == f"{result.group}.py::test_case"
+    assert [event["event"] for event in cell.events] == ["collected", "case"]
+
+
+def test_a_silent_test_fails_when_its_datagram_is_lost(cell: Cell) -> None:
+    cell.bridge.change = lambda frames: frames[:-1]
+    result = cell.run(GOOD.replace("wire.expect(", "("))
+    assert result.status is Status.FAILED
+    assert result.datagrams.missing == 1
+
+
+def test_a_frame_that_nobody_sent_fails(cell: Cell) -> None:
+    cell.bridge.change = lambda frames: [*frames, frames[0][:-1] + b"!"]
+    assert cell.run(GOOD).status is Status.FAILED
+
+
+def test_an_expected_send_without_a_predicted_datagram_fails(cell: Cell) -> None:
+    result = cell.run(GOOD.replace("wire.peer(9000)", "None"))
+    assert result.status is Status.FAILED
+    assert any(finding.field == "wire" for finding in result.findings)
+
+
+def test_a_send_that_must_not_reach_the_wire_but_would(cell: Cell) -> None:
+    result = cell.run(GOOD.replace("expect(", "expect_nothing("))
+    assert result.status is Status.FAILED
+    assert "expected no datagram, seen one" in result.reason
+
+
+def test_a_failed_assertion_fails_a_case_whose_frames_are_right(cell: Cell) -> None:
+    result = cell.run(GOOD + "    assert 1 == 2\n")
+    assert (result.status, result.datagrams.matched) == (Status.FAILED, 1)
+    assert result.reason.startswith("AssertionError")
+
+
+def test_a_lossy_capture_is_inconclusive_even_when_an_assertion_failed(cell: Cell) -> None:
+    cell.bridge.trust = Integrity(dropped=3)
+    result = cell.run(GOOD + "    assert 1 == 2\n")
+    assert result.status is Status.INCONCLUSIVE
+    assert "lost 3 frames" in result.reason
+
+
+def test_a_lab_error_is_inconclusive_and_ends_the_cell(cell: Cell) -> None:
+    cell.driver.error = LabError("the connection broke")
+    result = cell.run(GOOD + "\ndef test_next(wsk):\n    pass\n")
+    assert [each.status for each in cell.session.results] == [Status.INCONCLUSIVE] * 2
+    assert "not run: the connection broke" in result.reason
+    assert len(cell.bridge.started) == 1
+
+
+def test_a_failure_of_the_driver_fails_the_case_only(cell: Cell) -> None:
+    cell.driver.error = Failure("the driver did not answer")
+    assert cell.run(GOOD).reason == "the driver did not answer"
+    cell.driver.error = None
+    assert cell.run(GOOD).status is Status.PASSED
+
+
+def test_a_leak_is_told_once_by_the_case_that_made_it(cell: Cell) -> None:
+    cell.driver.books = op.Accounts(irps=2, sends=5, completed=5)
+    result = cell.run(GOOD)
+    assert result.status is Status.FAILED
+    assert any(finding.field == "accounts.irps" and finding.seen == "2" for finding in result.findings)
+    cell.driver.books = op.Accounts(irps=2, sends=6, completed=6)
+    assert cell.run(GOOD).status is Status.PASSED
+
+
+def test_a_skip_keeps_its_reason(cell: Cell) -> None:
+    result = cell.run("import pytest\ndef test_case(wsk):\n    pytest.skip('no second card')\n")
+    assert (result.status, result.reason) == (Status.SKIPPED, "no second card")
+    marked = cell.run("import pytest\n@pytest.mark.skip(reason='by mark')\ndef test_case(wsk):\n    pass\n")
+    assert (marked.status, marked.reason) == (Status.SKIPPED, "by mark")
+
+
+def test_a_broken_fixture_fails_the_case_once(cell: Cell) -> None:
+    fixture = "import pytest\n@pytest.fixture\ndef broken():\n    {}\n"
+    before = cell.run(fixture.format("raise ValueError('before')") + "def test_case(wsk, broken):\n    pass\n")
+    assert (before.status, before.reason) == (Status.FAILED, "a fixture of the test failed: ValueError: before")
+    cell.session.results.clear()
+    cell.run(fixture.format("yield\n    raise ValueError('after')") + "def test_case(wsk, broken):\n    pass\n")
+    assert [each.status for each in cell.session.results] == [Status.FAILED]
+
+
+def test_a_record_that_lost_frames_takes_the_verdicts_back(cell: Cell) -> None:
+    cell.run(GOOD)
+    cell.session.doubt(Integrity(dropped=1))
+    assert [each.status for each in cell.session.results] == [Status.INCONCLUSIVE]
+
+
+def test_a_file_that_cannot_be_read_is_remembered(cell: Cell, tmp_path: Path) -> None:
+    plugin = CellPlugin(cell.session)
+    (tmp_path / "test_bad.py").write_text("import no_such_module\n")
+    pytest.main([*PLAIN, str(tmp_path / "test_bad.py")], plugins=[plugin])
+    assert "no_such_module" in plugin.collection_errors[0]
