@@ -1,0 +1,57 @@
+"""The pytest plugin: a test gets its cell's ``wsk`` however pytest came by the plugin; who was wrong is kept apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from harness.errors import HarnessError, LabError
+from harness.pytest_plugin import CellPlugin
+from harness.report.status import Status
+from harness.session.case import Session
+
+
+class FakeSession:
+    """Stands for a cell's session: one case, and what the plugin told of it."""
+
+    def __init__(self, broken: HarnessError | None = None) -> None:
+        self.case = SimpleNamespace(wsk="the driver", wire="the network", reason="")
+        self.told: list[str] = []
+        self._broken = broken
+
+    def begin_case(self, name: str) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def collected(self, count: int) -> None:
+        assert count == 1
+
+    def end_case(self, error: BaseException | None) -> Status:
+        self.told.append(f"ended: {error}")
+        return Status.PASSED
+
+    def error_outside_body(self, error: BaseException) -> None:
+        self.told.append(f"outside: {error!r}")
+
+
+def run(folder: Path, session: FakeSession, *arguments: str) -> pytest.ExitCode | int:
+    file = folder / "test_one.py"
+    file.write_text("def test_one(wsk, wire):\n    assert (wsk, wire) == ('the driver', 'the network')\n")
+    quiet = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", "/dev/null", f"--rootdir={folder}"]
+    return pytest.main([*quiet, *arguments, str(file)], plugins=[CellPlugin(cast(Session, session))])
+
+
+@pytest.mark.parametrize("arguments", [("-p", "no:harness"), ("-p", "harness.pytest_plugin", "-p", "no:harness")])
+def test_a_cell_gives_its_own_driver_and_network(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    session = FakeSession()
+    assert run(tmp_path, session, *arguments) == 0
+    assert session.told == ["ended: None"]
+
+
+def test_a_lab_error_before_the_body_is_told_as_one(tmp_path: Path) -> None:
+    session = FakeSession(LabError("the capture has died"))
+    assert run(tmp_path, session) == 1
+    assert session.told == ["outside: LabError('the capture has died')"]
