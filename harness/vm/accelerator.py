@@ -9,6 +9,7 @@ import json
 import os
 import select
 import subprocess
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -67,9 +68,10 @@ def choose(scratch: Path) -> Accelerator:
         pass  # nothing remembered, or by another version: prove it again
     chosen = prove(scratch)
     remembered.parent.mkdir(parents=True, exist_ok=True)
-    fresh = remembered.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps({"key": key, **asdict(chosen)}))
-    fresh.replace(remembered)
+    handle, fresh = tempfile.mkstemp(dir=remembered.parent, prefix=".accelerator-")  # labs have the same process ids
+    with open(handle, "w") as file:
+        json.dump({"key": key, **asdict(chosen)}, file)
+    os.replace(fresh, remembered)
     return chosen
 
 
