@@ -76,6 +76,7 @@ def run(
     json: Json = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at once [default: one per core].")] = None,
     memory: Annotated[int | None, typer.Option("--memory", min=128, help="Guest memory in MiB.")] = None,
+    cold: Annotated[bool, typer.Option("--cold", help="Boot every guest; use and keep no saved state.")] = False,
     no_install: NoInstall = False,
 ) -> None:
     """Run the suite on every guest x NIC, and report."""
@@ -93,6 +94,7 @@ def run(
         jobs=jobs or settings.jobs,
         memory_mib=memory or settings.lab.memory,
         host=settings.lab.host(),
+        cold=cold,
     )
     raise typer.Exit(_run(request, json=json))
 

@@ -59,6 +59,7 @@ class CellJob:
         pytest_args: further arguments for pytest (``-k`` ...).
         memory_mib: guest memory; ``None`` leaves it to the guest's profile.
         host: libvirt and bridges of the host; ``None`` makes a lab in namespaces of its own.
+        cold: boot the guest, whatever saved states there are, and save none.
     """
 
     cell: Cell
@@ -71,6 +72,7 @@ class CellJob:
     pytest_args: tuple[str, ...] = ()
     memory_mib: int | None = None
     host: HostLab | None = None
+    cold: bool = False
 
     @property
     def isolated(self) -> bool:

@@ -34,7 +34,7 @@ class Request:
         pytest_args: further arguments for pytest in every cell.
         output: the run's folder; ``None`` makes a dated one under ``runs/``.
         jobs: cells at the same time; ``None`` takes the number of cores.
-        memory_mib, host: as in ``CellJob``.
+        memory_mib, host, cold: as in ``CellJob``.
     """
 
     guests: tuple[str, ...]
@@ -46,6 +46,7 @@ class Request:
     jobs: int | None = None
     memory_mib: int | None = None
     host: HostLab | None = None
+    cold: bool = False
 
     def cells(self) -> list[Cell]:
         """All pairs, guest by guest, each once."""
@@ -173,6 +174,7 @@ def _job(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: 
         pytest_args=request.pytest_args,
         memory_mib=request.memory_mib,
         host=request.host,
+        cold=request.cold,
     )
 
 

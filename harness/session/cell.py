@@ -41,11 +41,12 @@ from harness.pytest_plugin import CellPlugin
 from harness.report.results import CellResult
 from harness.report.status import worst
 from harness.session.case import Session
-from harness.session.driver import SampleDriver
+from harness.session.start import PROOF, Starter
 from harness.vm import accelerator
 from harness.vm.domain import DomainSpec
 from harness.vm.libvirt import Connection
 from harness.vm.machine import Machine
+from harness.vm.saved import States
 from harness.wsk.operations import Step
 from harness.wsk.plan import Header, header_line, step_line
 
@@ -75,7 +76,7 @@ class _Notes:
             yield
         finally:
             seconds = round(time.monotonic() - started, 3)
-            self.timings[name] = seconds
+            self.timings[name] = round(self.timings.get(name, 0.0) + seconds, 3)  # some phases come twice
             self.emit(encode(Phase(name, seconds)))
 
 
@@ -98,25 +99,32 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             site = site_of(guest, nic, network)
             capture = stack.enter_context(_capture(job.folder, network))
             machine = _machine(job, guest, nic, network, notes, stack)
-        with notes.phase("boot"):
-            machine.start()
-            (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
-            machine.await_console(guest.ready_line, guest.boot_seconds)
-        with notes.phase("ssh"):
-            shell = stack.enter_context(_shell(job, guest, machine))
-        with notes.phase("configure"):
-            guest.configure_dut(shell, site)
-        driver = SampleDriver(guest, shell, job.driver, job.relay)
-        stack.callback(driver.close)
-        with notes.phase("load"):
-            driver.install()
         plan = stack.enter_context((job.folder / PLAN).open("w", encoding="utf-8"))
         plan.write(header_line(Header(job.run_id, site.profile.name, site.to_json(), str(job.cell))) + "\n")
 
         def record(step: Step) -> None:
             plan.write(step_line(step) + "\n")
 
-        session = Session(site, driver, capture, record, emit)
+        def tell(event: dict[str, Any]) -> None:
+            if event.get("id") != PROOF:  # not a case of the suite
+                emit(event)
+
+        starter = Starter(
+            job,
+            guest,
+            machine,
+            site,
+            phase=notes.phase,
+            connect=lambda: _shell(job, guest, machine),
+            session=lambda driver: Session(site, driver, capture, record, tell),
+            states=None if job.cold or not job.isolated else States(),
+            versions=notes.versions,
+        )
+        stack.callback(starter.close)
+        ready = starter.start()
+        notes.facts["start"] = "; ".join((ready.how, *starter.doubts))
+        session, driver = ready.session, ready.driver
+        (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
         with notes.phase("suite"):
             _run_suite(job, session)
         with notes.phase("unload"), contextlib.suppress(HarnessError):

@@ -41,6 +41,17 @@ class SampleDriver:
         self._shell.put(wskctl, f"{FOLDER}/wskctl.exe")
         self._load()
 
+    def attach(self) -> None:
+        """Talk to a driver that is loaded already, in a guest that was restored with it.
+
+        Raises:
+            Failure: it does not answer.
+            LabError: the relay does not start.
+        """
+        self._control = WskCtl(self._shell.open_stream(WSKCTL))
+        self._loaded = True
+        self._control.info()
+
     def execute(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Carry out operations in order; what lies between loads and unloads is pipelined over the open channel."""
         outcomes: list[Outcome] = []

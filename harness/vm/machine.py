@@ -33,6 +33,7 @@ class Machine:
         self._domain: Domain | None = None
         self._events: list[Event] = []
         self._news = threading.Condition()
+        self._console_start = 0
 
     def __enter__(self) -> Self:
         return self
@@ -73,8 +74,10 @@ class Machine:
 
         Raises:
             LabError: libvirt or QEMU refused.
+            AwaitTimeout: it did not end.
         """
         self._running().save(path)
+        self.await_end(_END_SECONDS)  # libvirt tells it later; a restore must not take it for its own end
 
     def destroy(self) -> None:
         """End it at once; nothing to do when it has ended."""
@@ -107,7 +110,7 @@ class Machine:
             return self.ended
 
     def await_console(self, text: str, seconds: float) -> None:
-        """Wait until the console has shown ``text``.
+        """Wait until the console has shown ``text`` since the machine was started.
 
         Raises:
             AwaitTimeout: it did not in time.
@@ -115,7 +118,7 @@ class Machine:
         """
 
         def probe() -> bool | None:
-            if text in self.console():
+            if text in self.console()[self._console_start :]:
                 return True
             self.require_running()
             return None
@@ -148,6 +151,7 @@ class Machine:
     def _prepare(self) -> None:
         self._events.clear()
         self.spec.console.touch()  # an empty console is evidence too, and can be watched
+        self._console_start = len(self.console())
 
     def _running(self) -> Domain:
         self.require_running()

@@ -27,7 +27,6 @@ STATE, MANIFEST = "state", "manifest.json"
 LIMIT_BYTES = 6 << 30
 _RESERVE_BYTES = 1 << 30  # disk space that a state must leave to others
 _TEMPORARY = ".saving-"
-_SEEN_SECONDS = 30 * 86400.0
 
 
 def key(parts: Mapping[str, str], files: Iterable[Path] = ()) -> str:
@@ -116,17 +115,6 @@ class States:
         """Forget a state that is not to be trusted."""
         with self._locked():
             shutil.rmtree(self.folder / name, ignore_errors=True)
-
-    def seen(self, name: str) -> bool:
-        """Whether this was asked for the same key before: what is wanted again is worth a state."""
-        mark = self.folder / f".seen-{name}"
-        with self._locked():
-            known = mark.exists()
-            mark.touch()
-            for old in self.folder.glob(".seen-*"):
-                if time.time() - old.stat().st_mtime > _SEEN_SECONDS:
-                    old.unlink(missing_ok=True)
-        return known
 
     def entries(self) -> list[Saved]:
         """All states, the most recently used first."""

@@ -1,0 +1,216 @@
+"""Brings a guest to where tests can begin: from a saved state that proves itself, else by a cold boot that says why.
+
+Two states are kept per guest and NIC: "booted" (services up, NIC under test configured) serves every driver build,
+"loaded" has one build loaded as well. No SSH connection is open in either, for it would die with the restore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.control.ssh import Shell
+from harness.errors import HarnessError, LabError
+from harness.guests import base as guests
+from harness.guests.base import Guest
+from harness.matrix.cells import CellJob
+from harness.model.site import Site
+from harness.report.results import CaseResult
+from harness.report.status import Status
+from harness.session import driver as drivers
+from harness.session.case import Session
+from harness.session.driver import SampleDriver
+from harness.vm import saved
+from harness.vm.domain import DomainSpec, domain_xml
+from harness.vm.machine import Machine
+
+PROOF = "harness::a restored guest's first datagram"
+_PROOF_PORT = 9
+_SOURCES = (*sorted(Path(guests.__file__).parent.glob("*.py")), Path(drivers.__file__), Path(__file__))
+"""What decides how a guest is configured; a change makes older states useless."""
+
+Phase = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A guest that tests can begin on, and how it came to be: "cold boot", "restored", "restored, driver loaded"."""
+
+    session: Session
+    driver: SampleDriver
+    how: str
+
+
+def prove(session: Session) -> str:
+    """Send one datagram and hold it against the model, as a case of its own that counts in no result.
+
+    Returns:
+        why the guest is not to be trusted; empty when it is. A datagram that came, but not as predicted, speaks for
+        the guest: what is wrong with it is the suite's to judge.
+    """
+    session.begin_case(PROOF)
+    error: Exception | None = None
+    try:
+        with session.case.wsk.datagram_socket() as sock:
+            session.case.wire.expect(sock.send_to(b"are you there?", session.case.wire.peer(_PROOF_PORT)))
+    except Exception as caught:
+        error = caught
+    status = session.end_case(error)
+    result: CaseResult = session.results.pop()
+    seen = result.datagrams.matched + result.datagrams.altered + result.datagrams.duplicated
+    if status is Status.PASSED or seen:
+        return ""
+    return result.told() or str(status)
+
+
+def keys(job: CellJob, spec: DomainSpec, site: Site, versions: dict[str, str]) -> tuple[str, str]:
+    """Keys of the states "booted" and "loaded": over the domain, versions, image, site, driver, relay and sources."""
+    xml = domain_xml(replace(spec, console=Path("/console")))
+    parts = {"xml": xml, "image": job.image, "site": str(site.to_json())} | {
+        f"version of {name}": version for name, version in versions.items()
+    }
+    return saved.key(parts, _SOURCES), saved.key(parts, (*_SOURCES, job.driver, job.relay))
+
+
+class Starter:
+    """Starts one cell's guest.
+
+    Args:
+        job: the cell.
+        guest: its profile.
+        machine: not yet started.
+        site: how the NIC under test is to be configured.
+        phase: times a phase by name.
+        connect: logs in.
+        session: makes the session that judges with a driver.
+        states: the cache, ``None`` to boot whatever it holds.
+        versions: of QEMU and libvirt: a state serves the version that wrote it.
+    """
+
+    def __init__(
+        self,
+        job: CellJob,
+        guest: Guest,
+        machine: Machine,
+        site: Site,
+        *,
+        phase: Phase,
+        connect: Callable[[], Shell],
+        session: Callable[[SampleDriver], Session],
+        states: saved.States | None,
+        versions: dict[str, str],
+    ) -> None:
+        self._job, self._guest, self._machine, self._site = job, guest, machine, site
+        self._phase, self._connect, self._session, self._states = phase, connect, session, states
+        self._booted, self._loaded = keys(job, machine.spec, site, versions)
+        self._shell: Shell | None = None
+        self._driver: SampleDriver | None = None
+        self.doubts: list[str] = []
+
+    def start(self) -> Ready:
+        """Start the guest by the shortest way that holds.
+
+        Raises:
+            HarnessError: the guest or the driver did not come up in a cold boot either.
+        """
+        states = self._states
+        if states is None:
+            return self._cold()
+        try:
+            if (state := states.find(self._loaded)) is not None:
+                return self._from_loaded(state, "restored, driver loaded")
+            if (state := states.find(self._booted)) is not None:
+                self._restore(state)
+                return self._keeping_loaded(states, "restored, driver loaded into it")
+        except HarnessError as error:
+            self.doubts.append(f"a saved guest was not used: {error.what}")
+            self._end()
+            return self._cold()
+        self._boot()
+        try:
+            self._keep(states, self._booted)
+            return self._keeping_loaded(states, "cold boot, saved and restored")
+        except HarnessError as error:
+            self.doubts.append(f"the guest could not be saved: {error.what}")
+            self._end()
+            return self._cold()
+
+    def close(self) -> None:
+        """End relay and connection."""
+        driver, self._driver = self._driver, None
+        shell, self._shell = self._shell, None
+        if driver is not None:
+            driver.close()
+        if shell is not None:
+            shell.close()
+
+    def _from_loaded(self, state: saved.Saved, how: str) -> Ready:
+        self._restore(state)
+        driver = self._attached()
+        session = self._session(driver)
+        with self._phase("proof"):
+            doubt = prove(session)
+        if doubt:
+            raise LabError(f"it did not prove itself: {doubt}")
+        return Ready(session, driver, how)
+
+    def _keeping_loaded(self, states: saved.States, how: str) -> Ready:
+        self._installed()
+        return self._from_loaded(self._keep(states, self._loaded), how)
+
+    def _keep(self, states: saved.States, name: str) -> saved.Saved:
+        """Save the running guest under a key; it ends by that, and is restored when that is all."""
+        self.close()
+        with self._phase("save"):
+            facts = {"guest": self._job.cell.guest, "nic": self._job.cell.nic, "image": self._job.image}
+            state = states.save(name, self._machine.save, facts)
+        if name == self._booted:
+            self._restore(state)
+        return state
+
+    def _cold(self) -> Ready:
+        self._boot()
+        driver = self._installed()
+        session = self._session(driver)
+        if self.doubts and self._states is not None and not prove(session):  # so it was the state, not the driver
+            self._states.discard(self._loaded)
+            self._states.discard(self._booted)
+        return Ready(session, driver, "cold boot")
+
+    def _boot(self) -> None:
+        with self._phase("boot"):
+            self._machine.start()
+            self._machine.await_console(self._guest.ready_line, self._guest.boot_seconds)
+        shell = self._login()
+        with self._phase("configure"):
+            self._guest.configure_dut(shell, self._site)
+
+    def _login(self) -> Shell:
+        with self._phase("ssh"):
+            self._shell = self._connect()
+        return self._shell
+
+    def _installed(self) -> SampleDriver:
+        shell = self._shell or self._login()
+        self._driver = SampleDriver(self._guest, shell, self._job.driver, self._job.relay)
+        with self._phase("load"):
+            self._driver.install()
+        return self._driver
+
+    def _attached(self) -> SampleDriver:
+        self._driver = SampleDriver(self._guest, self._login(), self._job.driver, self._job.relay)
+        with self._phase("attach"):
+            self._driver.attach()
+        return self._driver
+
+    def _restore(self, state: saved.Saved) -> None:
+        with self._phase("restore"):
+            self._machine.restore(state.state)
+
+    def _end(self) -> None:
+        with contextlib.suppress(HarnessError):
+            self.close()
+        self._machine.destroy()

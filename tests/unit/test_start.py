@@ -1,0 +1,158 @@
+"""How a guest is started: by the shortest way that proves itself, and by a cold boot with the reason otherwise."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from harness.errors import Failure, LabError
+from harness.matrix.cells import Cell, CellJob
+from harness.session import start
+from harness.session.start import Starter
+from harness.vm.saved import States
+
+
+class World:
+    """Guest, machine, driver and session in one, which write down what is done to them."""
+
+    ready_line, boot_seconds = "ready", 1.0
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.proofs: list[str] = []
+        self.spec: Any = None
+
+    def start(self) -> None:
+        self.done.append("boot")
+
+    def await_console(self, text: str, seconds: float) -> None:
+        pass
+
+    def restore(self, path: Path) -> None:
+        self.done.append(f"restore {path.read_text()}")
+
+    def save(self, path: Path) -> None:
+        path.write_text("loaded" if "install" in self.done else "booted")
+        self.done.append("save")
+
+    def destroy(self) -> None:
+        self.done.append("destroy")
+
+    def configure_dut(self, shell: object, site: object) -> None:
+        self.done.append("configure")
+
+    def install(self) -> None:
+        self.done.append("install")
+
+    def attach(self) -> None:
+        self.done.append("attach")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World()
+    monkeypatch.setattr(start, "keys", lambda *_: ("k-booted", "k-loaded"))
+    monkeypatch.setattr(start, "SampleDriver", lambda *_: made)
+    monkeypatch.setattr(start, "prove", lambda _: made.proofs.pop(0) if made.proofs else "")
+    return made
+
+
+def starter(world: World, states: States | None) -> Starter:
+    job = CellJob(Cell("wine", "e1000"), "r", Path("/f"), "image", Path("/d.sys"), Path("/r.exe"))
+    anything = cast(Any, world)
+    return Starter(
+        job,
+        anything,
+        anything,
+        anything,
+        phase=lambda _: nullcontext(),
+        connect=lambda: anything,
+        session=lambda _: anything,
+        states=states,
+        versions={},
+    )
+
+
+def begun(world: World, states: States | None) -> tuple[str, list[str], list[str]]:
+    world.done.clear()
+    one = starter(world, states)
+    return one.start().how, world.done, one.doubts
+
+
+def test_the_first_start_boots_once_and_the_next_only_restores(world: World, tmp_path: Path) -> None:
+    states = States(tmp_path)
+    how, done, _ = begun(world, states)
+    assert how.startswith("cold boot")
+    assert done == ["boot", "configure", "save", "restore booted", "install", "save", "restore loaded", "attach"]
+    assert begun(world, states) == ("restored, driver loaded", ["restore loaded", "attach"], [])
+
+
+def test_another_driver_is_loaded_without_a_boot(world: World, tmp_path: Path) -> None:
+    states = States(tmp_path)
+    begun(world, states)
+    states.discard("k-loaded")
+    how, done, _ = begun(world, states)
+    assert "boot" not in done
+    assert "install" in done
+    assert how == "restored, driver loaded into it"
+
+
+def test_cold_uses_and_keeps_no_state(world: World, tmp_path: Path) -> None:
+    assert begun(world, None) == ("cold boot", ["boot", "configure", "install"], [])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_guest_that_does_not_prove_itself_is_booted_and_forgotten(world: World, tmp_path: Path) -> None:
+    states = States(tmp_path)
+    begun(world, states)
+    world.proofs = ["missing: a datagram"]
+    how, done, doubts = begun(world, states)
+    assert how == "cold boot"
+    assert done[-4:] == ["destroy", "boot", "configure", "install"]
+    assert "did not prove itself: missing: a datagram" in doubts[0]
+    assert states.entries() == []
+
+
+def test_a_driver_that_fails_the_proof_cold_too_costs_no_state(world: World, tmp_path: Path) -> None:
+    states = States(tmp_path)
+    begun(world, states)
+    world.proofs = ["missing", "missing"]
+    assert begun(world, states)[0] == "cold boot"
+    assert len(states.entries()) == 2
+
+
+def test_a_state_that_libvirt_refuses_falls_back(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = States(tmp_path)
+    begun(world, states)
+
+    def refuse(path: Path) -> None:
+        raise LabError("libvirt could not restore the guest")
+
+    monkeypatch.setattr(world, "restore", refuse)
+    how, _, doubts = begun(world, states)
+    assert how == "cold boot"
+    assert "could not restore" in doubts[0]
+
+
+def test_a_full_disk_saves_nothing_and_runs(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.vm.saved._RESERVE_BYTES", 1 << 62)
+    how, _, doubts = begun(world, States(tmp_path))
+    assert how == "cold boot"
+    assert "no space" in doubts[0]
+
+
+def test_a_driver_that_does_not_load_is_the_drivers_failure(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise Failure("driver wsksend did not load")
+
+    monkeypatch.setattr(world, "install", fail)
+    with pytest.raises(Failure, match="did not load"):
+        starter(world, States(tmp_path)).start()
