@@ -113,6 +113,8 @@ static WSK_PROVIDER_DISPATCH ProviderDispatch = {
     .WskGetNameInfo = ProviderGetNameInfo,
 };
 
+VOID VerifierShow(PVOID Caller, PWSK_REGISTRATION Registration); /* verifier.c */
+
 __declspec(dllexport) NTSTATUS WSKAPI WskRegister(PWSK_CLIENT_NPI WskClientNpi, PWSK_REGISTRATION WskRegistration) {
     PCLIENT Client;
     NTSTATUS Status = STATUS_SUCCESS;
@@ -120,6 +122,7 @@ __declspec(dllexport) NTSTATUS WSKAPI WskRegister(PWSK_CLIENT_NPI WskClientNpi, 
     if (WskClientNpi == NULL || WskClientNpi->Dispatch == NULL || WskRegistration == NULL) {
         return STATUS_INVALID_PARAMETER;
     }
+    VerifierShow(__builtin_return_address(0), WskRegistration);
     Client = PoolAllocate(sizeof(*Client));
     if (Client == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
@@ -191,5 +194,5 @@ __declspec(dllexport) NTSTATUS WSKAPI WskQueryProviderCharacteristics(
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     UNREFERENCED_PARAMETER(DriverObject);
     UNREFERENCED_PARAMETER(RegistryPath);
-    return STATUS_SUCCESS;
+    return 1; /* a success; and TRUE, for Wine takes an image that imports ntdll.dll for a library */
 }

@@ -68,7 +68,8 @@ class _Product:
 
 _PRODUCTS = (
     _Product("wsksend", "wsksend.sys", True, ("-lntoskrnl", "-lhal", "-lnetio")),
-    _Product("netio", "netio.sys", True, ("-lntoskrnl",)),
+    _Product("netio", "netio.sys", True, ("-lntoskrnl", "-lntdll")),
+    _Product("verifier", "verifier.sys", True, ("-lntoskrnl", "-lntdll")),
     _Product("wskctl", "wskctl.exe", False, ("-lkernel32", "-lntdll")),
 )
 
@@ -82,6 +83,7 @@ class DriverBuild:
         wsksend_debug: the same image with its symbols, for ``addr2line``.
         wskctl_exe: the relay of the guest's user mode.
         netio_sys: the WSK provider of the Wine guest.
+        verifier_sys: the driver verifier of the Wine guest.
         key: SHA-256 over everything that went into them.
     """
 
@@ -89,17 +91,20 @@ class DriverBuild:
     wsksend_debug: Path
     wskctl_exe: Path
     netio_sys: Path
+    verifier_sys: Path
     key: str
 
     @classmethod
     def within(cls, folder: Path, key: str) -> DriverBuild:
         """The build whose files lie in ``folder``."""
         debug = folder / "wsksend.debug.sys"
-        return cls(folder / "wsksend.sys", debug, folder / "wskctl.exe", folder / "netio.sys", key)
+        rest = (folder / name for name in ("wskctl.exe", "netio.sys", "verifier.sys"))
+        return cls(folder / "wsksend.sys", debug, *rest, key)
 
     def complete(self) -> bool:
         """Whether every file is there."""
-        return all(path.is_file() for path in (self.wsksend_sys, self.wsksend_debug, self.wskctl_exe, self.netio_sys))
+        files = (self.wsksend_sys, self.wsksend_debug, self.wskctl_exe, self.netio_sys, self.verifier_sys)
+        return all(path.is_file() for path in files)
 
 
 def build(out: Path | None = None, *, defines: Sequence[str] = (), sources: Path | None = None) -> DriverBuild:

@@ -1,0 +1,170 @@
+/*
+ * attach.c - finds the image that called WskRegister and binds its imports to the verifier's functions. PASSIVE_LEVEL, in
+ * the driver's thread.
+ */
+#include "verifier.h"
+
+#define DOS_LFANEW 0x3C /* offsets of the PE format (Microsoft PE and COFF specification) */
+#define PE_SECTIONS 0x06
+#define PE_OPTIONAL_SIZE 0x14
+#define PE_OPTIONAL 0x18
+#define PE_IMAGE_SIZE 0x50
+#define PE_IMPORTS 0x90
+#define IMPORT_BYTES 20u
+#define IMPORT_NAMES 0
+#define IMPORT_MODULE 12
+#define IMPORT_ADDRESSES 16
+#define SECTION_BYTES 40u
+#define IMPORT_BY_ORDINAL 0x8000000000000000ull
+#define PAGE_READWRITE_USER 4u
+
+NTSYSAPI PVOID NTAPI RtlPcToFileHeader(PVOID, PVOID *);
+NTSYSAPI NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE, PVOID *, PSIZE_T, ULONG, PULONG);
+
+IMAGE Driver;
+
+DRIVER_INITIALIZE DriverEntry;
+
+BOOLEAN InDriver(ULONG_PTR Address) {
+    return Address >= Driver.Base && Address < Driver.End;
+}
+
+BOOLEAN InPaged(ULONG_PTR Address) {
+    return Address >= Driver.PagedStart && Address < Driver.PagedEnd;
+}
+
+/* Where an address lies in the driver's image; 0 when it does not. */
+ULONG Rva(ULONG_PTR Address) {
+    return InDriver(Address) ? (ULONG)(Address - Driver.Base) : 0;
+}
+
+const char *NameOf(ULONG Kind) {
+    static const char *const Names[] = {"pool block", "IRP", "MDL", "socket"};
+
+    return Kind < RTL_NUMBER_OF(Names) ? Names[Kind] : "block";
+}
+
+static ULONG Read32(ULONG_PTR Address) {
+    return *(const ULONG *)Address;
+}
+
+static BOOLEAN Same(const char *A, const char *B) {
+    while (*A != 0 && *A == *B) {
+        A++;
+        B++;
+    }
+    return *A == *B;
+}
+
+static const HOOK *Find(const char *Name) {
+    const HOOK *Hook;
+
+    for (Hook = KernelHooks; Hook->Name != NULL; Hook++) {
+        if (Same(Hook->Name, Name)) {
+            return Hook;
+        }
+    }
+    for (Hook = WskHooks; Hook->Name != NULL; Hook++) {
+        if (Same(Hook->Name, Name)) {
+            return Hook;
+        }
+    }
+    return NULL;
+}
+
+/* Writes one import, which the loader has made read-only. */
+static BOOLEAN Bind(PVOID *Slot, PVOID Function) {
+    PVOID Start = Slot;
+    SIZE_T Bytes = sizeof(*Slot);
+    ULONG Old;
+
+    if (!NT_SUCCESS(NtProtectVirtualMemory((HANDLE)-1, &Start, &Bytes, PAGE_READWRITE_USER, &Old))) {
+        return FALSE;
+    }
+    *Slot = Function;
+    NtProtectVirtualMemory((HANDLE)-1, &Start, &Bytes, Old, &Old);
+    return TRUE;
+}
+
+static ULONG Rebind(ULONG_PTR Base, ULONG_PTR Header) {
+    ULONG_PTR Import = Base + Read32(Header + PE_IMPORTS);
+    ULONG Bound = 0;
+
+    if (Import == Base) {
+        return 0;
+    }
+    for (; Read32(Import + IMPORT_MODULE) != 0; Import += IMPORT_BYTES) {
+        const ULONG64 *Names = (const ULONG64 *)(Base + Read32(Import + IMPORT_NAMES));
+        PVOID *Slots = (PVOID *)(Base + Read32(Import + IMPORT_ADDRESSES));
+
+        for (; *Names != 0; Names++, Slots++) {
+            const HOOK *Hook;
+
+            if ((*Names & IMPORT_BY_ORDINAL) != 0) {
+                continue;
+            }
+            Hook = Find((const char *)(Base + (ULONG_PTR)*Names + 2));
+            if (Hook == NULL || *Slots == Hook->Function) {
+                continue;
+            }
+            if (Hook->Original != NULL) {
+                *Hook->Original = *Slots;
+            }
+            Bound += Bind(Slots, Hook->Function) ? 1 : 0;
+        }
+    }
+    return Bound;
+}
+
+/* The section whose name begins with PAGE may be paged out. */
+static VOID FindPaged(ULONG_PTR Base, ULONG_PTR Header) {
+    ULONG_PTR Section = Header + PE_OPTIONAL + *(const USHORT *)(Header + PE_OPTIONAL_SIZE);
+    ULONG Count = *(const USHORT *)(Header + PE_SECTIONS);
+
+    Driver.PagedStart = Driver.PagedEnd = 0;
+    for (; Count != 0; Count--, Section += SECTION_BYTES) {
+        if (Read32(Section) == 0x45474150u) {
+            Driver.PagedStart = Base + Read32(Section + 12);
+            Driver.PagedEnd = Driver.PagedStart + Read32(Section + 8);
+        }
+    }
+}
+
+/*
+ * netio.sys calls it with the return address and the registration of a WskRegister that it is about to carry out. A
+ * driver that is watched already only has its registration noted.
+ */
+__declspec(dllexport) VOID NTAPI VerifierAttach(PVOID Caller, PWSK_REGISTRATION Registration) {
+    PVOID Found = NULL;
+    ULONG_PTR Base = (ULONG_PTR)RtlPcToFileHeader(Caller, &Found);
+    ULONG_PTR Header;
+    ULONG Bound;
+
+    if (Base == 0 || !BlocksInitialize()) {
+        return;
+    }
+    if (Driver.Attached && Driver.Base == Base) {
+        return; /* its own import of WskRegister is bound to us: the call came through there */
+    }
+    if (Driver.Attached) {
+        Report("replaced", 0, "the driver went without DriverUnload");
+        BlocksLeaked(FALSE);
+    }
+    Header = Base + Read32(Base + DOS_LFANEW);
+    Driver.Base = Base;
+    Driver.End = Base + Read32(Header + PE_IMAGE_SIZE);
+    FindPaged(Base, Header);
+    ReportOpen();
+    FaultsWatch();
+    Bound = Rebind(Base, Header);
+    Driver.Attached = TRUE;
+    WskReset(Registration, (ULONG_PTR)Caller);
+    Report("attached", 0, "%d imports", (ULONG64)Bound);
+}
+
+/* Never called by Wine for an image that is loaded as a library. */
+NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+    UNREFERENCED_PARAMETER(DriverObject);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    return 1;
+}
