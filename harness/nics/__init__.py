@@ -15,6 +15,9 @@ from typing import Any
 
 from harness.errors import UsageError
 
+_MTU, _LEAST_MTU = "mtu=", 1280
+"""Any model takes "mtu=N"; IPv6 asks for 1280 at least (RFC 8200, section 5)."""
+
 CATALOGUE = Path(__file__).parent / "catalogue.toml"
 
 
@@ -42,6 +45,7 @@ class Nic:
         express: it is a PCI Express device.
         host, guest: libvirt's driver offload switches (attributes of <host> and <guest>), virtio only.
         quirks: what else is known.
+        mtu: MTU of the link in this variant, in bytes ("e1000+mtu=9000").
     """
 
     name: str
@@ -55,6 +59,7 @@ class Nic:
     host: dict[str, str] = field(default_factory=dict)
     guest: dict[str, str] = field(default_factory=dict)
     quirks: tuple[Quirk, ...] = ()
+    mtu: int = 1500
 
 
 @cache
@@ -95,6 +100,9 @@ def get(name: str) -> Nic:
         quirks=tuple(Quirk(**quirk) for quirk in entry.get("quirks", ())),
     )
     for option in options:
+        if option.startswith(_MTU):
+            nic = _with_mtu(nic, base, option.removeprefix(_MTU))
+            continue
         if option not in known:
             right = tuple(f"{base}+{word}" for word in known)
             raise UsageError(
@@ -102,6 +110,14 @@ def get(name: str) -> Nic:
             )
         nic = _with(nic, known[option])
     return nic
+
+
+def _with_mtu(nic: Nic, base: str, text: str) -> Nic:
+    if not text.isascii() or not text.isdigit() or not _LEAST_MTU <= int(text) <= nic.max_mtu:
+        raise UsageError(
+            f"NIC model {base} cannot have an MTU of {text!r}", mend=f"it carries {_LEAST_MTU} to {nic.max_mtu} bytes"
+        )
+    return replace(nic, mtu=int(text))
 
 
 def _with(nic: Nic, changes: dict[str, Any]) -> Nic:

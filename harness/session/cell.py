@@ -97,7 +97,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
         with notes.phase("lab"):
             network = stack.enter_context(_network(job))
             site = site_of(guest, nic, network)
-            capture = stack.enter_context(_capture(job.folder, network))
+            capture = _capture(job.folder, network)
             machine = _machine(job, guest, nic, network, notes, stack)
         plan = stack.enter_context((job.folder / PLAN).open("w", encoding="utf-8"))
         plan.write(header_line(Header(job.run_id, site.profile.name, site.to_json(), str(job.cell))) + "\n")
@@ -121,6 +121,9 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             versions=notes.versions,
         )
         stack.callback(starter.close)
+        starter.begin()
+        with notes.phase("capture"):
+            stack.enter_context(capture)
         ready = starter.start()
         notes.facts["start"] = "; ".join((ready.how, *starter.doubts))
         session, driver = ready.session, ready.driver
@@ -151,7 +154,7 @@ def site_of(guest: Guest, nic: Nic, network: Bridges) -> Site:
 
 
 def _network(job: CellJob) -> Bridges:
-    return HostNetwork(job.host.bridge, job.host.control_bridge) if job.host else LabNetwork()
+    return HostNetwork(job.host.bridge, job.host.control_bridge) if job.host else LabNetwork(nics.get(job.cell.nic).mtu)
 
 
 def _capture(folder: Path, network: Bridges) -> CaptureSession:
@@ -181,7 +184,8 @@ def _machine(job: CellJob, guest: Guest, nic: Nic, network: Bridges, notes: _Not
         boot = replace(boot, memory_mib=job.memory_mib)
     name = job.cell.name if job.isolated else f"{job.cell.name}-{job.run_id}"
     console = job.folder / CONSOLE
-    spec = DomainSpec(name, boot, nic, chosen.name, console, dut_bridge=network.dut, control_bridge=network.control)
+    bridges = {"dut_bridge": network.dut, "control_bridge": network.control}
+    spec = DomainSpec(name, boot, nic, chosen.name, console, network.facts.mtu, **bridges)
     return stack.enter_context(Machine(connection, spec))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,7 +109,18 @@ class Starter:
         self._booted, self._loaded = keys(job, machine.spec, site, versions)
         self._shell: Shell | None = None
         self._driver: SampleDriver | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="restore")
+        self._early: Future[SampleDriver] | None = None
         self.doubts: list[str] = []
+
+    def begin(self) -> None:
+        """Restore a guest that has the driver loaded on a thread of its own, while the caller starts the capture.
+
+        A guest that boots is begun by ``start``, with the capture running. Errors are raised there.
+        """
+        state = self._states.find(self._loaded) if self._states is not None else None
+        if state is not None:
+            self._early = self._thread.submit(self._attached_to, state)
 
     def start(self) -> Ready:
         """Start the guest by the shortest way that holds.
@@ -120,8 +132,10 @@ class Starter:
         if states is None:
             return self._cold()
         try:
+            if self._early is not None:
+                return self._proven(self._early.result(), "restored, driver loaded")
             if (state := states.find(self._loaded)) is not None:
-                return self._from_loaded(state, "restored, driver loaded")
+                return self._proven(self._attached_to(state), "restored, driver loaded")
             if (state := states.find(self._booted)) is not None:
                 self._restore(state)
                 return self._keeping_loaded(states, "restored, driver loaded into it")
@@ -139,7 +153,11 @@ class Starter:
             return self._cold()
 
     def close(self) -> None:
-        """End relay and connection."""
+        """End relay and connection, and whatever ``begin`` still does."""
+        self._thread.shutdown(wait=True)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         driver, self._driver = self._driver, None
         shell, self._shell = self._shell, None
         if driver is not None:
@@ -147,9 +165,14 @@ class Starter:
         if shell is not None:
             shell.close()
 
-    def _from_loaded(self, state: saved.Saved, how: str) -> Ready:
+    def _attached_to(self, state: saved.Saved) -> SampleDriver:
         self._restore(state)
-        driver = self._attached()
+        self._driver = SampleDriver(self._guest, self._login(), self._job.driver, self._job.relay)
+        with self._phase("attach"):
+            self._driver.attach()
+        return self._driver
+
+    def _proven(self, driver: SampleDriver, how: str) -> Ready:
         session = self._session(driver)
         with self._phase("proof"):
             doubt = prove(session)
@@ -159,11 +182,11 @@ class Starter:
 
     def _keeping_loaded(self, states: saved.States, how: str) -> Ready:
         self._installed()
-        return self._from_loaded(self._keep(states, self._loaded), how)
+        return self._proven(self._attached_to(self._keep(states, self._loaded)), how)
 
     def _keep(self, states: saved.States, name: str) -> saved.Saved:
         """Save the running guest under a key; it ends by that, and is restored when that is all."""
-        self.close()
+        self._hang_up()
         with self._phase("save"):
             facts = {"guest": self._job.cell.guest, "nic": self._job.cell.nic, "image": self._job.image}
             state = states.save(name, self._machine.save, facts)
@@ -200,17 +223,11 @@ class Starter:
             self._driver.install()
         return self._driver
 
-    def _attached(self) -> SampleDriver:
-        self._driver = SampleDriver(self._guest, self._login(), self._job.driver, self._job.relay)
-        with self._phase("attach"):
-            self._driver.attach()
-        return self._driver
-
     def _restore(self, state: saved.Saved) -> None:
         with self._phase("restore"):
             self._machine.restore(state.state)
 
     def _end(self) -> None:
         with contextlib.suppress(HarnessError):
-            self.close()
+            self._hang_up()
         self._machine.destroy()
