@@ -18,7 +18,7 @@ DEV = "--dev"  # of `harness setup`
 PURPOSES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("setup",): ("drivers", "image", "lab"),
     ("run",): ("drivers", "image", "lab"),
-    ("test",): ("drivers", "image", "lab"),
+    ("test",): ("drivers", "image", "lab", "test"),
     ("image", "build"): ("image", "drivers"),
     ("driver", "build"): ("drivers",),
 }

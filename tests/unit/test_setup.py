@@ -45,7 +45,7 @@ def test_every_package_says_why_and_how_to_see_it() -> None:
     for package in debian.packages():
         assert package.why, package
         assert package.commands or package.files, package
-        assert set(package.purposes) <= {"venv", "drivers", "image", "lab"}
+        assert set(package.purposes) <= {"venv", "drivers", "image", "lab", "test"}
 
 
 def test_purposes_of_commands_are_in_the_list() -> None:
@@ -75,7 +75,7 @@ def test_sbin_counts_although_an_ordinary_path_leaves_it_out(monkeypatch: pytest
     ("line", "needed"),
     [
         ("run --nic e1000", {"drivers", "image", "lab"}),
-        ("test", {"drivers", "image", "lab"}),
+        ("test", {"drivers", "image", "lab", "test"}),
         ("driver build", {"drivers"}),
         ("driver check a.sys", set()),
         ("image list", set()),
