@@ -67,6 +67,11 @@ class CaptureFile:
         return self._reader.format + (f" in {self._source.compression}" if self._source.compression else "")
 
     @property
+    def compression(self) -> str:
+        """What the file is compressed with; empty for nothing."""
+        return self._source.compression
+
+    @property
     def frames(self) -> int:
         """Frames read so far."""
         return self._reader.count

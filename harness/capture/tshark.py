@@ -1,7 +1,7 @@
 """Asks tshark about a capture file: the dissection of its frames in one pass, or one frame in full for a person.
 
-The same options and the same reading of the answer as for a live capture (``dissect``), so a file gets the verdict that
-the run got.
+The same dissection options as for a live capture (``dissect``), so a file gets the verdict that the run got; the answer
+comes as fields instead of JSON, which is quicker and bears strange frames and time stamps better.
 """
 
 from __future__ import annotations
@@ -14,43 +14,115 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.capture import pcapng
-from harness.capture.dissect import ARGUMENTS, dissection
-from harness.capture.frames import CapturedFrame, Dissection
+from harness.capture.frames import CapturedFrame, Checksum, Dissection
 from harness.errors import LabError
 
+_OPTIONS = (
+    *("-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"),
+    *("-o", "ip.defragment:TRUE", "-o", "ipv6.defragment:TRUE"),
+    *("-d", "udp.port==0-65535,data"),
+)
+_FAULTS = {
+    "fragment.overlap": "fragments overlap",
+    "fragment.overlap.conflict": "overlapping fragments differ",
+    "fragment.multipletails": "more than one last fragment",
+    "fragment.toolongfragment": "a fragment reaches past the end",
+}
+_FIELDS = (
+    *("frame.number", "frame.protocols", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "udp.srcport", "udp.dstport"),
+    *("udp.payload", "ip.checksum.status", "udp.checksum.status", "ip.fragment", "ipv6.fragment"),
+    *("ip.fragment.error", "ipv6.fragment.error", "_ws.expert.severity", "_ws.expert.message"),
+    *(f"ip.{name}" for name in _FAULTS),
+    *(f"ipv6.{name}" for name in _FAULTS),
+)
+_BETWEEN, _WITHIN = b"\x1e", b"\x1f"
+
+# tshark's proto.h: PROTO_CHECKSUM_E_*; PI_SEVERITY_MASK.
+_CHECKSUM = {"0": Checksum.BAD, "1": Checksum.GOOD, "2": Checksum.UNVERIFIED, "3": Checksum.ABSENT}
+_SEVERITY = {"1048576": "comment", "2097152": "chat", "4194304": "note", "6291456": "warning", "8388608": "error"}
 _LONGEST_LINE = 8 << 20
 _MOST_TEXT = 20_000
+_LATEST = 1 << 63  # nanoseconds; what a file says may be far beyond
+
+
+def reads(compression: str) -> bool:
+    """Whether tshark reads a file with that compression by itself."""
+    return compression in ("", "gzip", "zstd", "lz4")
 
 
 def find() -> str:
     """Path of tshark; empty when it is not installed."""
-    return shutil.which(ARGUMENTS[0]) or ""
+    return shutil.which("tshark") or ""
 
 
 def dissect_file(path: Path, wanted: Container[int]) -> dict[int, Dissection]:
     """What tshark says of the frames of a file whose numbers are wanted.
 
-    What it says too strangely to be read is left out, as if it had said nothing. A file that is damaged is read as far
-    as tshark gets.
+    A line that cannot be read is left out, as if it had not been said. A file that is damaged is read as far as tshark
+    gets.
 
     Raises:
         LabError: tshark is not installed.
     """
     known: dict[int, Dissection] = {}
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            _arguments("-r", str(path)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
-        )
-        assert process.stdout is not None
-        try:
-            while line := process.stdout.readline(_LONGEST_LINE):
-                if line.startswith(b'{"timestamp'):
-                    _note(line, wanted, known)
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
+    fields = [word for name in _FIELDS for word in ("-e", name)]
+    form = ("-E", f"separator={_BETWEEN.decode()}", "-E", f"aggregator={_WITHIN.decode()}", "-E", "occurrence=a")
+    arguments = [_tshark(), "-n", "-r", str(path), *_OPTIONS, "-T", "fields", *form, *fields]
+    process = subprocess.Popen(
+        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=1 << 20
+    )
+    assert process.stdout is not None
+    try:
+        while line := process.stdout.readline(_LONGEST_LINE):
+            number, _, rest = line.partition(_BETWEEN)
+            if number.isdigit() and int(number) in wanted:
+                said = _dissection(rest.rstrip(b"\n"))
+                if said is not None:
+                    known[int(number)] = said
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
     return known
+
+
+def _dissection(line: bytes) -> Dissection | None:
+    """A dissection from the fields of a frame after its number."""
+    parts = line.decode(errors="replace").split(_BETWEEN.decode())
+    if len(parts) != len(_FIELDS) - 1:
+        return None
+    values = {name: part.split(_WITHIN.decode()) if part else [] for name, part in zip(_FIELDS[1:], parts, strict=True)}
+
+    def first(*names: str) -> str:
+        return next((values[name][0] for name in names if values[name]), "")
+
+    try:
+        port = first("udp.srcport")
+        expert = zip(values["_ws.expert.severity"], values["_ws.expert.message"], strict=False)
+        faults = [text for name, text in _FAULTS.items() if any(_true(values[f"{ip}.{name}"]) for ip in ("ip", "ipv6"))]
+        fragments = (*values["ip.fragment"], *values["ipv6.fragment"])
+        errors = (*values["ip.fragment.error"], *values["ipv6.fragment.error"])
+        return Dissection(
+            protocols=first("frame.protocols"),
+            source=first("ip.src", "ipv6.src"),
+            destination=first("ip.dst", "ipv6.dst"),
+            source_port=int(port) if port else None,
+            destination_port=int(first("udp.dstport")) if port else None,
+            payload=bytes.fromhex(first("udp.payload").replace(":", "")) if port else None,
+            ip_checksum=_CHECKSUM.get(first("ip.checksum.status"), Checksum.ABSENT),
+            udp_checksum=_CHECKSUM.get(first("udp.checksum.status"), Checksum.ABSENT),
+            reassembled_from=tuple(sorted({int(item) for item in (*fragments, *errors) if item.isdigit()})),
+            expert=(
+                *(f"{_SEVERITY.get(severity, 'message')}: {text}" for severity, text in expert),
+                *(f"error: {text}" for text in faults),
+            ),
+        )
+    except ValueError:
+        return None
+
+
+def _true(values: list[str]) -> bool:
+    return any(value in ("1", "True") for value in values)
 
 
 def dissect_frames(frames: Iterable[CapturedFrame]) -> dict[int, Dissection]:
@@ -63,7 +135,7 @@ def dissect_frames(frames: Iterable[CapturedFrame]) -> dict[int, Dissection]:
         numbers = [0]
         file.write(pcapng.section("frames"))
         for frame in frames:
-            file.write(pcapng.packet(frame))
+            file.write(pcapng.packet(replace(frame, time_ns=frame.time_ns % _LATEST)))
             numbers.append(frame.number)
         file.flush()
         if len(numbers) == 1:
@@ -76,34 +148,20 @@ def show(frame: CapturedFrame, seconds: float = 20.0) -> str:
     """One frame in full, as ``tshark -V`` prints it; empty when tshark is not there or has nothing to say."""
     if not find():
         return ""
-    data = pcapng.section("frame") + pcapng.packet(frame)
-    options = [item for item in _arguments("-r", "-", "-V") if item not in ("-T", "ek", "-l")]
-    at = options.index("-J")
-    del options[at : at + 2]
+    data = pcapng.section("frame") + pcapng.packet(replace(frame, time_ns=frame.time_ns % _LATEST))
+    arguments = [_tshark(), "-n", "-r", "-", *_OPTIONS, "-V"]
     try:
-        done = subprocess.run(options, input=data, capture_output=True, timeout=seconds, check=False)
+        done = subprocess.run(arguments, input=data, capture_output=True, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    text = done.stdout.decode(errors="replace").strip()
-    return text[:_MOST_TEXT]
+    return done.stdout.decode(errors="replace").strip()[:_MOST_TEXT]
 
 
-def _arguments(*instead: str) -> list[str]:
-    """The options of the live dissector with another input."""
+def _tshark() -> str:
     path = find()
     if not path:
         raise LabError("tshark is not installed", mend="install it (apt install tshark), or use --reader fast")
-    at = ARGUMENTS.index("-r")
-    return [path, *ARGUMENTS[1:at], *instead, *ARGUMENTS[at + 2 :]]
-
-
-def _note(line: bytes, wanted: Container[int], known: dict[int, Dissection]) -> None:
-    try:
-        number, said = dissection(line)
-    except Exception:  # whatever a hostile frame makes of tshark's answer: nothing was said that could be used
-        return
-    if number in wanted:
-        known[number] = said
+    return path
 
 
 def _renumbered(item: Dissection, numbers: list[int]) -> Dissection:

@@ -111,7 +111,7 @@ class Splitter:
     def feed(self, batch: Batch) -> None:
         """Take the next frames of the file."""
         start = 0
-        for at in np.flatnonzero(self._markers(batch)):
+        for at in np.flatnonzero(self._markers(batch) & self._of_interface(batch)):
             self._frames(batch.part(start, int(at)))
             frame = batch.frame(int(at))
             marker = decode(frame.data)
@@ -183,17 +183,22 @@ class Splitter:
         for at in left:
             self._one(batch, int(at), stretch)
 
+    def _of_interface(self, batch: Batch) -> Flags:
+        """Which frames are of an interface that is looked at."""
+        wanted = np.ones(len(batch), dtype=np.bool_)
+        for number in _used(batch, wanted) if self._choice.interface else ():
+            if self._choice.interface not in (batch.table[number].name, str(number)):
+                wanted &= batch.interface != number
+        return wanted
+
     def _chosen(self, batch: Batch) -> Flags:
-        """Which frames are of an interface that is looked at, and of a link type that can be read."""
-        fine = np.ones(len(batch), dtype=np.bool_)
+        """Which of these have a link type that can be read, too; the others are counted."""
+        fine = self._of_interface(batch)
         for number in _used(batch, fine):
-            item = batch.table[int(number)]
-            wanted = self._choice.interface in ("", item.name, str(number))
-            if wanted and links.is_readable(item.link):
-                continue
-            here = batch.interface == number
-            fine &= ~here
-            if wanted:
+            item = batch.table[number]
+            if not links.is_readable(item.link):
+                here = fine & (batch.interface == number)
+                fine &= ~here
                 self.unreadable[f"{item.name or 'its interface'} is {links.name(item.link)}"] += int(here.sum())
         return fine
 

@@ -125,7 +125,7 @@ def verify(capture: Path, plan_file: Path, reader: Reader = Reader.AUTO, choice:
         notes: list[str] = []
         if reader is Reader.TSHARK or tshark.find():
             stretches = [splitter.whole] if not splitter.marked else list(splitter.stretches.values())
-            _ask_tshark(capture, stretches, whole_file=exact)
+            _ask_tshark(capture, stretches, whole_file=exact and tshark.reads(file.compression))
             asked = True
         else:
             notes.append("tshark is not installed: the verdict rests on our own reading of the frames alone")
@@ -196,12 +196,11 @@ def _unmarked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) ->
     stretch = splitter.whole
     if not stretch.steps:
         return [], DatagramCounts()
-    doubts = [file.damage] if file.damage else []
+    doubts = [*([file.damage] if file.damage else []), *_troubles(stretch, splitter)]
     if not file.frames:
         doubts.append("the capture holds no frame at all: nothing shows that it was live")
     elif not (stretch.kept or stretch.bulk.begun.ports or stretch.guests):
         doubts.append("the capture holds frames of the host only, or none: nothing shows that the guest was seen")
-    doubts += _troubles(stretch, splitter)
     verdict = _judge(stretch, Integrity(dropped=file.dropped or 0, problems=tuple(doubts)), site, asked)
     return _by_case(splitter, stretch, verdict), verdict.counts
 

@@ -213,7 +213,8 @@ class Matcher:
                 slot.forms, key=lambda item: len(differences(item, seen, self._port(item.expected), slot.payload))
             )
             found = differences(form, seen, self._port(form.expected), slot.payload)
-            if {item.field for item in found} <= {SUPER_FRAME, "ip.dont_fragment"}:
+            fields = {item.field for item in found}
+            if SUPER_FRAME in fields and fields <= {SUPER_FRAME, "ip.dont_fragment"}:
                 found = [item for item in found if item.field == SUPER_FRAME]
             self._report(slot, owner, seen.frame, found)
             slot.seen = seen

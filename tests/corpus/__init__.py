@@ -1,0 +1,1 @@
+"""Damaged captures made from good ones, each with its verdict."""
