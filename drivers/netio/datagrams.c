@@ -294,14 +294,14 @@ VOID ReceiveBegin(PWORK Work) {
     ReceiveTry(Socket);
 }
 
-/* The socket closes: pending receives complete with STATUS_CANCELLED. */
-VOID ReceiveCancelAll(PSOCKET Socket) {
+/* The socket closes, or is forced closed: pending receives complete with Status. Worker only. */
+VOID ReceiveEndAll(PSOCKET Socket, NTSTATUS Status) {
     while (!IsListEmpty(&Socket->Receives)) {
         PWORK Work = CONTAINING_RECORD(Socket->Receives.Flink, WORK, Link);
 
         while (!ReceiveDisarm(Work) && !Work->Cancelled) {
             LinuxYield(); /* IoCancelIrp is between taking the routine and running it */
         }
-        ReceiveEnd(Work, STATUS_CANCELLED, 0);
+        ReceiveEnd(Work, Status, 0);
     }
 }

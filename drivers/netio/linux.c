@@ -5,6 +5,8 @@
 #define NR_WRITE 1
 #define NR_CLOSE 3
 #define NR_POLL 7
+#define NR_MPROTECT 10
+#define NR_ACCESS 21
 #define NR_SCHED_YIELD 24
 #define NR_GETPPID 110
 #define NR_GETPID 39
@@ -15,6 +17,7 @@
 #define NR_GETSOCKNAME 51
 #define NR_SETSOCKOPT 54
 #define NR_GETSOCKOPT 55
+#define NR_CLOCK_GETTIME 228
 #define NR_EVENTFD2 290
 
 /* The kernel takes its arguments in rdi, rsi, rdx, r10, r8 and clobbers rcx and r11; it touches no stack of ours. */
@@ -102,4 +105,20 @@ void LinuxClose(int fd) {
 
 void LinuxYield(void) {
     Call(NR_SCHED_YIELD, 0, 0, 0, 0, 0);
+}
+
+int64_t LinuxMilliseconds(void) {
+    int64_t now[2] = {0, 0};
+
+    Call(NR_CLOCK_GETTIME, 1 /* CLOCK_MONOTONIC */, (uint64_t)now, 0, 0, 0);
+    return now[0] * 1000 + now[1] / 1000000;
+}
+
+/* The kernel reads a path from the address, or says that it cannot. */
+int LinuxReadable(const void *address) {
+    return Call(NR_ACCESS, (uint64_t)address, 0, 0, 0, 0) != -LX_EFAULT;
+}
+
+int LinuxWritable(void *address) {
+    return Call(NR_MPROTECT, (uint64_t)address & ~4095ull, 4096, 3 /* PROT_READ | PROT_WRITE */, 0, 0) == 0;
 }

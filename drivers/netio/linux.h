@@ -92,5 +92,8 @@ void LinuxSignal(int fd);
 void LinuxDrain(int fd);
 void LinuxClose(int fd);
 void LinuxYield(void);
+int64_t LinuxMilliseconds(void); /* since some moment, never backwards */
+int LinuxReadable(const void *address);
+int LinuxWritable(void *address); /* makes the page so, and says whether it is */
 
 #endif /* NETIO_LINUX_H */

@@ -4,11 +4,11 @@
  * A WSK call becomes a WORK that the provider's one worker thread carries out in the order of the calls, on a Linux
  * UDP socket; the call itself returns STATUS_PENDING. Two places see every IRP: WorkSubmit on its way in and
  * WorkFinish on its way out. Whatever a provider may do to a driver beyond that (complete inline, late, in another
- * order, with an error) belongs there.
+ * order, with an error) is asked for there, in force.c.
  *
  * Files: register.c (clients, NPI, lifetime), sockets.c (WSK_SOCKET, bind, address, close), datagrams.c (send and
  * receive), options.c and controls.c (Windows' numbers to Linux' ones), status.c (errors), work.c (the worker),
- * linux.c (system calls).
+ * force.c, memory.c and device.c (behaviour that was asked for), linux.c (system calls).
  *
  * Choices where Microsoft documents nothing, and which a Windows may well make otherwise:
  *  - NULL address with nothing fixed, and a send on an unbound socket: STATUS_INVALID_DEVICE_STATE;
@@ -24,6 +24,7 @@
 
 #include "wsk_min.h"
 #include "linux.h"
+#include "wskprovider_abi.h"
 
 #define NETIO_TAG 0x4F49544Eu /* "NTIO" in a pool dump */
 
@@ -48,6 +49,8 @@ typedef struct _SOCKET {
     int Fd;
     ADDRESS_FAMILY Family;
     BOOLEAN Bound;
+    BOOLEAN Dead; /* forced closed: every call but close fails; worker only */
+    USHORT Port;  /* that it is bound to, host order; 0 before */
     BOOLEAN Exclusive; /* SO_EXCLUSIVEADDRUSE as last set; Linux sockets are exclusive by nature */
     ADDRESS Remote;    /* SIO_WSK_SET_REMOTE_ADDRESS; family 0: none */
     ADDRESS SendTo;    /* SIO_WSK_SET_SENDTO_ADDRESS */
@@ -77,6 +80,15 @@ typedef struct _WORK {
     ULONG Flags;
     ADDRESS Address; /* copied when the call is made */
     BOOLEAN HasAddress;
+    /* what force.c makes of it */
+    ULONG Effects;
+    NTSTATUS ForcedStatus;
+    ULONG DelayMs;
+    ULONG Rule;
+    int64_t DueMs;
+    volatile LONG Inline; /* set when the calling thread may complete it */
+    NTSTATUS Status;
+    ULONG_PTR Information;
     PSOCKADDR AddressOut;
     PULONG ControlFlagsOut;
     /* sends and receives: the client's buffers, which stay locked until completion */
@@ -103,9 +115,26 @@ NTSTATUS WorkCreate(WORK_KIND Kind, PSOCKET Socket, PIRP Irp, PWORK *Work);
 NTSTATUS WorkSubmit(PWORK Work);
 NTSTATUS WorkRefuse(PIRP Irp, NTSTATUS Status);
 VOID WorkFinish(PWORK Work, NTSTATUS Status, ULONG_PTR Information);
+VOID WorkComplete(PWORK Work);
 VOID WorkWake(VOID);
 PVOID PoolAllocate(SIZE_T Bytes);
 VOID PoolFree(PVOID Memory);
+
+/* force.c */
+VOID ForceReset(VOID);
+NTSTATUS ForceAdd(const struct wskprovider_force *Asked);
+VOID ForceRelent(struct wskprovider_relented *Reply);
+VOID ForceMatch(PWORK Work);
+BOOLEAN ForceMemory(ULONG Call);
+BOOLEAN ForceBegin(PWORK Work);
+BOOLEAN ForceHold(PWORK Work);
+VOID ForceFlush(PSOCKET Socket);
+int ForceTick(VOID);
+
+/* memory.c, device.c */
+VOID MemoryDetour(const VOID *Inside, BOOLEAN Back);
+VOID DeviceStart(VOID);
+VOID DeviceStop(VOID);
 
 /* register.c */
 VOID ClientHold(PCLIENT Client);
@@ -114,6 +143,7 @@ VOID ClientRelease(PCLIENT Client);
 /* sockets.c */
 PFN_WSK_SOCKET ProviderSocketFunction(VOID);
 VOID SocketRun(PWORK Work);
+VOID OpenAbandon(PSOCKET Socket);
 NTSTATUS AddressCopy(PADDRESS To, const SOCKADDR *From, ADDRESS_FAMILY Family);
 uint32_t AddressToLinux(PADDRESS Address);
 VOID AddressFromLinux(PADDRESS Address);
@@ -128,7 +158,7 @@ NTSTATUS WSKAPI ProviderReceiveFrom(PWSK_SOCKET Socket, PWSK_BUF Buffer, ULONG F
 VOID SendRun(PWORK Work);
 VOID ReceiveBegin(PWORK Work);
 VOID ReceiveTry(PSOCKET Socket);
-VOID ReceiveCancelAll(PSOCKET Socket);
+VOID ReceiveEndAll(PSOCKET Socket, NTSTATUS Status);
 
 /* options.c, controls.c */
 NTSTATUS WSKAPI ProviderControlSocket(PWSK_SOCKET Socket, WSK_CONTROL_SOCKET_TYPE RequestType, ULONG ControlCode,

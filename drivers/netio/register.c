@@ -132,7 +132,9 @@ __declspec(dllexport) NTSTATUS WSKAPI WskRegister(PWSK_CLIENT_NPI WskClientNpi, 
         Status = WorkerStart();
     }
     if (NT_SUCCESS(Status)) {
-        Clients++;
+        if (Clients++ == 0) {
+            DeviceStart();
+        }
     }
     GateLeave();
     if (!NT_SUCCESS(Status)) {
@@ -142,6 +144,7 @@ __declspec(dllexport) NTSTATUS WSKAPI WskRegister(PWSK_CLIENT_NPI WskClientNpi, 
     Client->Dispatch = WskClientNpi->Dispatch;
     Client->Context = WskClientNpi->ClientContext;
     Client->Holders = 1;
+    MemoryDetour(Client->Dispatch, FALSE);
     KeInitializeEvent(&Client->Unheld, NotificationEvent, FALSE);
     WskRegistration->ReservedRegistrationState = 1;
     WskRegistration->ReservedRegistrationContext = Client;
@@ -156,9 +159,11 @@ __declspec(dllexport) VOID WSKAPI WskDeregister(PWSK_REGISTRATION WskRegistratio
     KeWaitForSingleObject(&Client->Unheld, Executive, KernelMode, FALSE, NULL);
     WskRegistration->ReservedRegistrationState = 0;
     WskRegistration->ReservedRegistrationContext = NULL;
+    MemoryDetour(Client->Dispatch, TRUE);
     PoolFree(Client);
     GateEnter();
     if (--Clients == 0) {
+        DeviceStop();
         WorkerStop();
     }
     GateLeave();

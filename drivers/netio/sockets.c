@@ -128,10 +128,17 @@ PFN_WSK_SOCKET ProviderSocketFunction(VOID) {
     return ProviderSocket;
 }
 
+/* A socket that came to nothing. Worker only. */
+VOID OpenAbandon(PSOCKET Socket) {
+    PCLIENT Client = Socket->Client;
+
+    PoolFree(Socket);
+    ClientRelease(Client);
+}
+
 static VOID OpenRun(PWORK Work) {
     const int On = 1;
     PSOCKET Socket = Work->Socket;
-    PCLIENT Client = Socket->Client;
     int Fd = LinuxSocket(Socket->Family == AF_INET ? LX_AF_INET : LX_AF_INET6,
                          LX_SOCK_DGRAM | LX_SOCK_NONBLOCK | LX_SOCK_CLOEXEC, IPPROTO_UDP);
 
@@ -145,9 +152,9 @@ static VOID OpenRun(PWORK Work) {
         }
     }
     if (Fd < 0) {
-        PoolFree(Socket);
+        OpenAbandon(Socket);
+        Work->Socket = NULL;
         WorkFinish(Work, StatusFromLinux(Fd), 0);
-        ClientRelease(Client);
         return;
     }
     Socket->Fd = Fd;
@@ -160,7 +167,8 @@ static VOID CloseRun(PWORK Work) {
     PSOCKET Socket = Work->Socket;
     PCLIENT Client = Socket->Client;
 
-    ReceiveCancelAll(Socket);
+    ReceiveEndAll(Socket, STATUS_CANCELLED);
+    ForceFlush(Socket);
     RemoveEntryList(&Socket->Link);
     WorkSocketCount--;
     LinuxClose(Socket->Fd);
@@ -185,6 +193,12 @@ static VOID BindRun(PWORK Work) {
     Length = AddressToLinux(&Work->Address);
     Result = LinuxBind(Socket->Fd, &Work->Address, Length);
     Socket->Bound = Result >= 0;
+    if (Socket->Bound) {
+        Length = sizeof(Work->Address);
+        if (LinuxGetName(Socket->Fd, &Work->Address, &Length) >= 0) {
+            Socket->Port = (USHORT)((Work->Address.V4.sin_port << 8) | (Work->Address.V4.sin_port >> 8));
+        }
+    }
     WorkFinish(Work, StatusFromLinux(Result), 0);
 }
 

@@ -1,7 +1,7 @@
 /*
  * work.c - the provider's worker: one thread that carries out WORKs in the order they came and waits, in poll(), for more of
  * them and for datagrams that somebody wants to receive. Every IRP is completed by it, never by the calling thread, unless
- * the call is refused outright.
+ * the call is refused outright or force.c says so.
  */
 #include <ntifs.h>
 
@@ -76,12 +76,38 @@ NTSTATUS WorkRefuse(PIRP Irp, NTSTATUS Status) {
     return Status;
 }
 
-/* Queues a WORK; its IRP is pending from here on. */
+/* Waits, at any IRQL, until the worker is done with a WORK, and completes it in this thread. */
+static NTSTATUS CompleteInline(PWORK Work) {
+    NTSTATUS Status;
+    ULONG Tries;
+
+    for (Tries = 0; InterlockedCompareExchange(&Work->Inline, 0, 0) == 0; Tries++) {
+        if (Tries < 100) {
+            LinuxYield();
+        } else {
+            LinuxPoll(NULL, 0, 1);
+        }
+    }
+    Status = Work->Status;
+    WorkComplete(Work);
+    return Status;
+}
+
+/* Queues a WORK; its IRP is pending from here on. Returns what the WSK function is to return. */
 NTSTATUS WorkSubmit(PWORK Work) {
+    NTSTATUS Status = STATUS_PENDING;
+    BOOLEAN Inline;
     BOOLEAN Wake;
 
+    ForceMatch(Work);
+    Inline = (Work->Effects & WSKPROVIDER_INLINE) != 0;
+    if ((Work->Effects & WSKPROVIDER_REFUSE) != 0) {
+        Status = Work->ForcedStatus;
+    }
     IoSetNextIrpStackLocation(Work->Irp);
-    IoMarkIrpPending(Work->Irp);
+    if (!Inline) {
+        IoMarkIrpPending(Work->Irp);
+    }
     QueueEnter();
     InsertTailList(&Queue, &Work->Link);
     Wake = Asleep;
@@ -90,19 +116,43 @@ NTSTATUS WorkSubmit(PWORK Work) {
     if (Wake) {
         LinuxSignal(Event);
     }
-    return STATUS_PENDING;
+    return Inline ? CompleteInline(Work) : Status;
 }
 
-/* Completes a WORK's IRP and frees the WORK. The client's completion routine may free IRP and buffers. Worker only. */
-VOID WorkFinish(PWORK Work, NTSTATUS Status, ULONG_PTR Information) {
+/*
+ * Completes a WORK's IRP with the status it has and frees the WORK. The client's completion routine may free IRP and buffers.
+ * The worker's thread, or the caller's for a WORK that completes inline.
+ */
+VOID WorkComplete(PWORK Work) {
     PIRP Irp = Work->Irp;
+    NTSTATUS Status = Work->Status;
+    ULONG_PTR Information = Work->Information;
+    BOOLEAN Raised = (Work->Effects & WSKPROVIDER_RAISED) != 0;
+    KIRQL OldIrql = PASSIVE_LEVEL;
 
     PoolFree(Work->Iov);
     PoolFree(Work->Messages);
     PoolFree(Work);
     Irp->IoStatus.Status = Status;
     Irp->IoStatus.Information = Information;
+    if (Raised) {
+        KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
+    }
     IoCompleteRequest(Irp, IO_NO_INCREMENT);
+    if (Raised) {
+        KeLowerIrql(OldIrql);
+    }
+}
+
+/* A WORK is done: completes it, now or as its rule says. The WORK is no longer the caller's. Worker only. */
+VOID WorkFinish(PWORK Work, NTSTATUS Status, ULONG_PTR Information) {
+    Work->Status = Status;
+    Work->Information = Information;
+    if ((Work->Effects & WSKPROVIDER_INLINE) != 0) {
+        InterlockedExchange(&Work->Inline, 1); /* from here on the calling thread may free it */
+    } else if (!ForceHold(Work)) {
+        WorkComplete(Work);
+    }
 }
 
 /* Makes the worker look at its sockets again. */
@@ -111,6 +161,9 @@ VOID WorkWake(VOID) {
 }
 
 static VOID Run(PWORK Work) {
+    if (ForceBegin(Work)) {
+        return;
+    }
     switch (Work->Kind) {
     case WorkSend:
         SendRun(Work);
@@ -133,6 +186,7 @@ static VOID Sleep(VOID) {
     struct lx_pollfd One = {Event, LX_POLLIN, 0};
     ULONG Count = 1;
     PLIST_ENTRY Link;
+    int Timeout = ForceTick();
 
     if (Fds == NULL) {
         LinuxPoll(&One, 1, 10);
@@ -146,7 +200,7 @@ static VOID Sleep(VOID) {
                 Fds[Count++].events = LX_POLLIN;
             }
         }
-        LinuxPoll(Fds, Count, -1);
+        LinuxPoll(Fds, Count, Timeout);
         PoolFree(Fds);
     }
     LinuxDrain(Event);
@@ -173,8 +227,10 @@ static VOID NTAPI Worker(PVOID Context) {
         }
         QueueLeave();
         if (Link != NULL) {
+            ForceTick();
             Run(CONTAINING_RECORD(Link, WORK, Link));
         } else if (Stop) {
+            ForceFlush(NULL);
             break;
         } else {
             Sleep();
@@ -192,6 +248,7 @@ NTSTATUS WorkerStart(VOID) {
     }
     InitializeListHead(&Queue);
     InitializeListHead(&WorkSockets);
+    ForceReset();
     WorkSocketCount = 0;
     Asleep = FALSE;
     Stopping = FALSE;

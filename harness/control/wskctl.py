@@ -13,14 +13,26 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from harness.errors import Failure, HarnessError, LabError
+from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.wsk import abi, layouts
-from harness.wsk.operations import Accounts, Close, Collect, Open, Operation, Outcome, SendTo
+from harness.wsk.operations import (
+    Accounts,
+    Close,
+    Collect,
+    Force,
+    GetLocalAddress,
+    Open,
+    Operation,
+    Outcome,
+    Relent,
+    SendTo,
+)
+from harness.wsk.types import Endpoint
 
 REQUEST = struct.Struct("<IIIII")
 REPLY = struct.Struct("<III")
-DEVICE_WSKSEND = 0
-DEVICE_PROVIDER = 1
+DEVICE_WSKSEND = abi.DEVICE_WSKSEND
+DEVICE_PROVIDER = abi.DEVICE_PROVIDER
 CODE_DETACH = 0
 DEADLINE = 30.0
 CLOSE_DEADLINE = 5.0
@@ -55,6 +67,8 @@ class WskCtl:
         self._handles: dict[int, int] = {}
         self._waiting: dict[int, list[int]] = {}  # tickets of sends in flight, by socket, oldest first
         self._ticket = 0
+        self._locals: dict[int, Endpoint] = {}
+        self._devices = {DEVICE_WSKSEND}
         self._frames: queue.Queue[bytes | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, name="wskctl replies", daemon=True)
         self._reader.start()
@@ -77,7 +91,8 @@ class WskCtl:
         batch: list[Operation] = []
         weight = 0
         for operation in operations:
-            if isinstance(operation, Collect):  # a send that was refused is not waited for
+            # A send that was refused is not waited for, and a rule names the port that its socket was given.
+            if isinstance(operation, Collect) or (isinstance(operation, Force) and operation.socket is not None):
                 outcomes += self._exchange(batch)
                 batch, weight = [], 0
             batch.append(operation)
@@ -110,12 +125,13 @@ class WskCtl:
         """One IOCTL as it is: NTSTATUS and output. For hostile requests and for other devices."""
         return self._roundtrip([(device, abi.Request(code, payload, capacity))])[0]
 
-    def detach(self, device: int = DEVICE_WSKSEND) -> None:
-        """Let the relay close the device: its sockets close and its driver can unload. A request opens it again."""
-        self._roundtrip([(device, abi.Request(CODE_DETACH, b"", 0))])
-        if device == DEVICE_WSKSEND:
-            self._handles.clear()
-            self._waiting.clear()
+    def detach(self) -> None:
+        """Let the relay close what it has open: sockets close and the driver can unload. A request opens it again."""
+        devices, self._devices = self._devices, {DEVICE_WSKSEND}
+        self._roundtrip([(device, abi.Request(CODE_DETACH, b"", 0)) for device in sorted(devices)])
+        self._handles.clear()
+        self._waiting.clear()
+        self._locals.clear()
 
     def close(self) -> None:
         """End the relay. The device is closed first, because an open one keeps its driver from unloading."""
@@ -132,7 +148,11 @@ class WskCtl:
             steps = self._steps(operation)
             tickets.append(steps)
             named = {step: ticket for ticket, step in steps.items()}
-            requests.append((DEVICE_WSKSEND, abi.encode(operation, self._handles, self._ticket, named)))
+            if isinstance(operation, Force | Relent):
+                request = abi.encode_provider(operation, self._local(operation))
+            else:
+                request = abi.encode(operation, self._handles, self._ticket, named)
+            requests.append((request.device, request))
         outcomes = []
         sent = self._ticket - sum(_unwaited(operation) for operation in operations)
         for operation, steps, (status, data) in zip(operations, tickets, self._roundtrip(requests), strict=True):
@@ -140,6 +160,9 @@ class WskCtl:
             if isinstance(operation, Open):
                 self._handles[operation.socket] = abi.opened_handle(status, data)
                 self._waiting.pop(operation.socket, None)
+                self._locals.pop(operation.socket, None)
+            elif isinstance(operation, GetLocalAddress) and outcomes[-1].endpoint is not None:
+                self._locals[operation.socket] = outcomes[-1].endpoint
             elif isinstance(operation, SendTo) and _unwaited(operation):
                 sent += 1
                 if status != layouts.STATUS_SUCCESS:
@@ -160,6 +183,14 @@ class WskCtl:
         tickets += range(-1 & 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF - (len(operation.steps) - len(tickets)), -1)
         return dict(zip(tickets, operation.steps, strict=True))
 
+    def _local(self, operation: Force | Relent) -> Endpoint | None:
+        """The address of the socket that a rule is about."""
+        if isinstance(operation, Relent) or operation.socket is None:
+            return None
+        if operation.socket not in self._locals:
+            raise UsageError(f"socket {operation.socket} is not bound, so the provider cannot tell it from others")
+        return self._locals[operation.socket]
+
     def _ask(self, request: abi.Request) -> bytes:
         status, data = self._roundtrip([(DEVICE_WSKSEND, request)])[0]
         if status != layouts.STATUS_SUCCESS:
@@ -172,6 +203,7 @@ class WskCtl:
         for device, request in requests:
             self._tag = (self._tag + 1) & 0xFFFFFFFF
             tags.append(self._tag)
+            self._devices.add(device)
             head = (REQUEST.size - 4 + len(request.payload), self._tag, device, request.code, request.capacity)
             frames.append(REQUEST.pack(*head) + request.payload)
         try:

@@ -129,6 +129,9 @@ class Prediction:
         burst: many of them, as one object.
         endpoint: the local address that WskGetLocalAddress must answer; port 0 and unspecified addresses match any.
         sender: the only endpoint from which a receive may bring anything; ``None`` when any may.
+        data: the bytes that the step must bring (an option's value, a received payload); ``None`` when not known.
+        returned: what the WSK function must have returned; ``None`` when no document says.
+        abandoned: the step's completion is never collected, because its socket closes first.
         collects: steps whose completions this one must bring.
         rules: where the prediction comes from.
     """
@@ -143,5 +146,8 @@ class Prediction:
     burst: ExpectedBurst | None = None
     endpoint: Endpoint | None = None
     sender: Endpoint | None = None
+    data: bytes | None = None
+    returned: int | None = None
+    abandoned: bool = False
     collects: tuple[int, ...] = ()
     rules: tuple[str, ...] = ()

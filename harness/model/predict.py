@@ -17,6 +17,8 @@ from harness.model.datagram import ExpectedBurst, ExpectedDatagram, Prediction, 
 from harness.model.destination import choose
 from harness.model.payload import payload
 from harness.model.profile import Mark, Situation, StatusRule
+from harness.model.provider import Provider
+from harness.model.received import Inbox
 from harness.model.site import Site
 from harness.model.socket import Socket
 from harness.model.wire import OFF_WIRE, ON_WIRE, build
@@ -45,6 +47,9 @@ class Predictor:
         self._openings: dict[int, int] = {}
         self._known: dict[SocketId, Endpoint] = {}
         self._completed: dict[int, tuple[int, Completion | None]] = {}
+        self._abandoned: set[int] = set()
+        self._provider = Provider()
+        self._inbox = Inbox()
 
     def extend(self, steps: Iterable[op.Step]) -> tuple[Prediction, ...]:
         """Predictions for the next steps of the session, one per step (a case's steps at once, for what they teach)."""
@@ -79,17 +84,35 @@ class Predictor:
             for number in waiting.pop(operation.socket, []):
                 end, completion = self._completed[number]
                 self._completed[number] = (min(end, step.number), completion)
+                if end > step.number and completion is not None and completion.in_flight:
+                    self._abandoned.add(number)
 
     def _step(self, step: op.Step) -> Prediction:
         operation = step.operation
+        if isinstance(operation, op.Force | op.Relent):
+            if step.outcome.ioctl == nt.SUCCESS:
+                self._provider.tell(operation)
+            return self._plain(step, Situation.ACCEPTED, calls=False)
+        if isinstance(operation, op.PeerSend):
+            self._inbox.arrive(operation, self._open.values(), self.site)
+            return self._plain(step, Situation.ACCEPTED, calls=False)
+        prediction = self._provider.bend(step, self._call(step, operation))
+        if step.number in self._abandoned:
+            return _abandoned(prediction)
+        return prediction
+
+    def _call(self, step: op.Step, operation: op.Operation) -> Prediction:
+        """One operation on the driver, the provider behaving as it does by itself."""
         if isinstance(operation, op.Load | op.Unload):
             self._open.clear()
+            self._provider = Provider()
             return self._plain(step, Situation.ACCEPTED, calls=False)
         if isinstance(operation, op.Open):
             return self._opened(step, operation)
         if isinstance(operation, op.Collect):
             return replace(self._plain(step, Situation.ACCEPTED, calls=False), collects=operation.steps)
-        socket = self._open.get(operation.socket)
+        number = getattr(operation, "socket", None)
+        socket = self._open.get(number) if number is not None else None
         if socket is None:
             return self._plain(step, Situation.NOT_OPEN, calls=False)
         if isinstance(operation, op.SendTo):
@@ -144,10 +167,11 @@ class Predictor:
             return self._fixed(step, socket, operation, done)
         if isinstance(operation, op.Close):
             del self._open[socket.id[0]]
+            self._inbox.close(socket.id)
             return self._plain(step, Situation.ACCEPTED)
-        return self._asked(step, socket, operation)
+        return self._asked(step, socket, operation, done)
 
-    def _asked(self, step: op.Step, socket: Socket, operation: op.Operation) -> Prediction:
+    def _asked(self, step: op.Step, socket: Socket, operation: op.Operation, done: bool) -> Prediction:
         """Operations that change nothing."""
         if isinstance(operation, op.GetLocalAddress):
             if socket.bound is None:
@@ -156,7 +180,11 @@ class Predictor:
         if isinstance(operation, op.Receive):
             if socket.bound is None:
                 return self._plain(step, Situation.UNBOUND)
-            return replace(self._plain(step, Situation.RECEIVE), sender=socket.remote)
+            return self._inbox.receive(self._plain(step, Situation.RECEIVE), operation, socket, done=done)
+        if isinstance(operation, op.GetOption) and operation.length == 4:
+            value = socket.options.values.get((operation.level, operation.name))
+            if value is not None:
+                return replace(self._plain(step, Situation.ACCEPTED), data=value, information=None)
         return self._plain(step, Situation.OPTION_UNKNOWN)
 
     def _binding(self, socket: Socket, local: Endpoint) -> tuple[Situation, ...]:
@@ -222,6 +250,7 @@ class Predictor:
             control = controls.read(messages, endpoint.family)
             if control.source is not None and not self.site.owns(control.source):
                 troubles.append(Situation.FOREIGN_SOURCE)
+            self._inbox.confuse(endpoint, self._open.values(), self.site)
             made: list[ExpectedDatagram] = []
             for item in data:
                 wire = build(socket, self.site, endpoint, item, control, step.number, len(made), completed)
@@ -262,6 +291,15 @@ class Predictor:
         )
         total = operation.count * operation.size if single.status.success else None
         return replace(single, completions=operation.count, information=total, datagrams=(), burst=burst)
+
+
+def _abandoned(prediction: Prediction) -> Prediction:
+    """A send that was in flight when its socket closed: cancelled or done, the driver's accounts tell the rest."""
+    cite = "WDK Closing a Socket: pending IRPs are cancelled and completed"
+    datagrams = tuple(replace(item, optional=True) for item in prediction.datagrams)
+    rule = StatusRule(None, frozenset({nt.SUCCESS, nt.CANCELLED}), Mark.DOCUMENTED, cite)
+    rules = (*prediction.rules, cite)
+    return replace(prediction, status=rule, information=None, datagrams=datagrams, abandoned=True, rules=rules)
 
 
 def _merge(forms: list[tuple[ExpectedDatagram, ...]]) -> tuple[ExpectedDatagram, ...]:

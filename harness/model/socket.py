@@ -31,6 +31,7 @@ class Options:
     segment: int = 0
     v6only: bool = True
     reuse: bool = False
+    values: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -117,6 +118,10 @@ _APPLY: dict[tuple[int, int], Callable[[Options, bytes], None]] = {
     (opt.IPPROTO_IPV6, opt.IPV6_TCLASS): _keyed("tos", Family.INET6, _number),
 }
 
+_SHARED = {
+    (level, name) for level in (opt.IPPROTO_IP, opt.IPPROTO_IPV6) for name in (opt.IP_DONTFRAGMENT, opt.IP_MTU_DISCOVER)
+}
+_UNTOLD = {(opt.IPPROTO_IP, opt.IP_MULTICAST_IF), (opt.IPPROTO_IP, opt.IP_TOS)}
 _BEFORE_BIND = {(opt.SOL_SOCKET, opt.SO_REUSEADDR), (opt.IPPROTO_IPV6, opt.IPV6_V6ONLY)}
 _LIMITS = {  # greatest value with a documented meaning
     (opt.IPPROTO_IP, opt.IP_TTL): (1, 255),
@@ -149,3 +154,7 @@ def apply(socket: Socket, level: int, name: int, value: bytes) -> None:
     change = _APPLY.get((level, name))
     if change is not None and value:
         change(socket.options, value)
+        # What was set is what a question brings, except where one option shows through another.
+        socket.options.values = {key: kept for key, kept in socket.options.values.items() if key not in _SHARED}
+        if len(value) == 4 and (level, name) not in _UNTOLD:
+            socket.options.values[level, name] = value

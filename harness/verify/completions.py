@@ -50,10 +50,14 @@ def judge_completions(predictions: Iterable[Prediction], steps: Sequence[op.Step
 def judge_accounts(accounts: op.Accounts) -> Judged:
     """The driver's books between cases: nothing held, and as many completions as sends."""
     result = Judged()
-    for name in ("irps", "mdls", "buffers", "sockets", "in_flight"):
+    for name in ("irps", "mdls", "buffers", "sockets", "in_flight", "calls"):
         value = getattr(accounts, name)
         if value:
             result.wrong(Verdict.UNEXPECTED, None, f"accounts.{name}", "0", str(value), "the driver still holds them")
+    if accounts.canaries:
+        result.wrong(
+            Verdict.ALTERED, None, "accounts.canaries", "0", str(accounts.canaries), "buffers written beyond their end"
+        )
     if accounts.sends != accounts.completed:
         text = f"{accounts.completed} of {accounts.sends} sends"
         result.wrong(Verdict.MISSING, None, "accounts.completed", f"{accounts.sends} sends", text)
@@ -73,7 +77,7 @@ def _step(
         _without_call(result, prediction, outcome.ioctl)
         return
     if completion.in_flight:
-        if number not in late:
+        if number not in late and not prediction.abandoned:
             result.wrong(Verdict.MISSING, number, "completion", "collected", "left in flight")
         return
     if not prediction.calls and prediction.status.success is not False:
@@ -82,6 +86,7 @@ def _step(
     _status(result, prediction, completion.status)
     _information(result, prediction, completion)
     _endpoints(result, prediction, outcome, completion, profile)
+    _answer(result, prediction, outcome, completion)
 
 
 def _without_call(result: Judged, prediction: Prediction, ioctl: int) -> None:
@@ -158,6 +163,20 @@ def _information(result: Judged, prediction: Prediction, completion: Completion)
         f"{completion.information} bytes",
         detail,
     )
+
+
+def _answer(result: Judged, prediction: Prediction, outcome: op.Outcome, completion: Completion) -> None:
+    """What the function returned, and the bytes that it brought (an option's value, a received payload)."""
+    if prediction.returned is not None and completion.completions and completion.returned != prediction.returned:
+        wanted, seen = nt.name(prediction.returned), nt.name(completion.returned)
+        result.wrong(Verdict.ALTERED, prediction.step, "completion.returned", wanted, seen, "; ".join(prediction.rules))
+    if prediction.data is not None and nt.is_success(completion.status) and outcome.data != prediction.data:
+        expected, got = _bytes(prediction.data), _bytes(outcome.data)
+        result.wrong(Verdict.ALTERED, prediction.step, "data", expected, got, "; ".join(prediction.rules))
+
+
+def _bytes(data: bytes) -> str:
+    return f"{len(data)} bytes {data[:24].hex()}{'...' if len(data) > 24 else ''}"
 
 
 def _address(endpoint: Endpoint) -> tuple[Address, int]:

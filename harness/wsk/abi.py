@@ -19,13 +19,18 @@ SEND_WAIT_MS = 10000
 BURST_WAIT_MS = 25000
 
 
+DEVICE_WSKSEND = 0
+DEVICE_PROVIDER = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One IOCTL: its code, its input, and how many bytes of output it may bring."""
+    """One IOCTL: its code, its input, how many bytes of output it may bring, and the device it is for."""
 
     code: int
     payload: bytes
     capacity: int
+    device: int = DEVICE_WSKSEND
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +162,25 @@ def encode(  # noqa: C901 - one arm for each operation of the interface
             return _request(layouts.IOCTL_RECEIVE, layouts.RECEIVE, handle, *wait, ticket, reply=reply)
         case ops.Close():
             return _request(layouts.IOCTL_CLOSE, layouts.SOCKET, handle, reply=layouts.COMPLETION.size)
-        case ops.Load() | ops.Unload():
+        case ops.Force() | ops.Relent():
+            return encode_provider(operation)
+        case ops.Load() | ops.Unload() | ops.PeerSend():
             raise ValueError(f"{type(operation).__name__} is no IOCTL")
         case _:
             assert_never(operation)
+
+
+def encode_provider(operation: ops.Force | ops.Relent, local: Endpoint | None = None) -> Request:
+    """The IOCTL that tells the provider how to behave; ``local`` is the address of the socket that a rule is about."""
+    if isinstance(operation, ops.Relent):
+        code, reply = layouts.PROVIDER_IOCTL_RELENT, layouts.RELENTED.size
+        payload = layouts.RELENT.pack(layouts.PROVIDER_VERSION, layouts.RELENT.size)
+    else:
+        code, reply = layouts.PROVIDER_IOCTL_FORCE, 0
+        what = (operation.calls, operation.effects, operation.status, operation.delay_ms, operation.skip)
+        where = (local.family, local.port) if local is not None else (0, 0)
+        payload = layouts.FORCE.pack(layouts.PROVIDER_VERSION, layouts.FORCE.size, *what, operation.count, *where, 0)
+    return Request(code, payload, reply, DEVICE_PROVIDER)
 
 
 def _completion(values: Mapping[str, int], member: str = "completion.") -> Completion:
@@ -230,6 +250,14 @@ def decode(operation: ops.Operation, status: int, data: bytes, steps: Mapping[in
             return ops.Outcome(
                 collected={(steps or {}).get(row["ticket"], row["ticket"]): _completion(row) for row in rows}
             )
+        case ops.Force():
+            return ops.Outcome()
+        case ops.Relent():
+            relented = layouts.RELENTED.unpack(data)
+            acted, rules = relented["acted"], relented["rules"]
+            assert isinstance(acted, bytes)
+            assert isinstance(rules, int)
+            return ops.Outcome(data=acted[: 4 * rules])
         case _:
             return ops.Outcome(completion=_completion(layouts.COMPLETION.numbers(data), ""))
 
@@ -245,7 +273,7 @@ def encode_accounts() -> Request:
 
 
 def decode_ledger(data: bytes) -> dict[str, int]:
-    """Every account by the header's name, those that ``Accounts`` leaves out included (calls, canaries)."""
+    """Every account by the header's name."""
     return layouts.ACCOUNTS.numbers(data)
 
 

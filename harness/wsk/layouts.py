@@ -1,6 +1,6 @@
-"""The structures, offsets and constants of ``drivers/include/wsksend_abi.h``, as tables.
+"""The structures, offsets and constants of ``wsksend_abi.h`` and ``wskprovider_abi.h`` (drivers/include), as tables.
 
-``tests/unit/test_abi.py`` compiles that header and holds everything below against it.
+``tests/unit/test_abi.py`` compiles those headers and holds everything below against them.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ IOCTL_SEND_MESSAGES = _ioctl(0x821)
 IOCTL_BURST = _ioctl(0x822)
 IOCTL_COLLECT = _ioctl(0x823)
 IOCTL_RECEIVE = _ioctl(0x824)
+
+PROVIDER_VERSION = 1
+PROVIDER_MAX_RULES = 16
+PROVIDER_IOCTL_FORCE = 0x8058 << 16 | 3 << 14 | 0x800 << 2
+PROVIDER_IOCTL_RELENT = 0x8058 << 16 | 3 << 14 | 0x801 << 2
 
 
 class Layout:
@@ -173,4 +178,15 @@ RECEIVE = Layout(
 RECEIVE_REPLY = Layout(
     "wsksend_receive_reply", *_DONE, *_within("remote", ENDPOINT_MEMBERS), ("length", "I"), ("control_flags", "I")
 )
+_VERSIONED = (("version", "I"), ("size", "I"))
+FORCE = Layout(
+    "wskprovider_force",
+    *_VERSIONED,
+    *((name, "I") for name in ("calls", "effects", "status", "delay_ms", "skip", "count")),
+    ("family", "H"),
+    ("port", "H"),
+    ("reserved", "I"),
+)
+RELENT = Layout("wskprovider_relent", *_VERSIONED)
+RELENTED = Layout("wskprovider_relented", ("rules", "I"), ("held", "I"), ("acted", "64s"))
 LAYOUTS = tuple(value for value in list(globals().values()) if isinstance(value, Layout))

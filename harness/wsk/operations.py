@@ -7,7 +7,7 @@ plan can be replayed and compared. Every operation is answered by one ``Outcome`
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from harness.wsk.types import Completion, ControlMessage, Endpoint, Family, WskBuf
 
@@ -161,6 +161,71 @@ class Close:
     socket: int
 
 
+class Calls(IntFlag):
+    """What a ``Force`` acts on: functions of WSK, or allocators that the driver calls in the kernel."""
+
+    SOCKET = 0x01
+    CLOSE = 0x02
+    BIND = 0x04
+    GET_LOCAL_ADDRESS = 0x08
+    CONTROL = 0x10
+    SEND = 0x20
+    RECEIVE = 0x40
+    POOL = 0x100
+    IRP = 0x200
+    MDL = 0x400
+
+
+class Effects(IntFlag):
+    """What a provider does differently, all of it legal (drivers/include/wskprovider_abi.h)."""
+
+    INLINE = 0x01
+    LATE = 0x02
+    RAISED = 0x04
+    REVERSE = 0x08
+    FAIL = 0x10
+    REFUSE = 0x20
+    PEND = 0x40
+    DEAD = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Force:
+    """Tell the guest's WSK provider how to behave, where it can be told (the Wine guest's).
+
+    Args:
+        calls: ``Calls`` that the rule is about.
+        effects: ``Effects``.
+        status: the error of FAIL.
+        delay_ms: of LATE.
+        skip: how many calls that match pass first.
+        count: how many are then acted on; 0 for all.
+        socket: only calls on this socket, which must be bound; ``None`` for any.
+    """
+
+    calls: int
+    effects: int
+    status: int = 0
+    delay_ms: int = 0
+    skip: int = 0
+    count: int = 0
+    socket: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relent:
+    """End every ``Force``; ``Outcome.data`` has how often each acted, as 32-bit numbers. What is held completes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSend:
+    """A host peer sends a datagram to the guest: the only operation that the driver does not carry out."""
+
+    source: Endpoint
+    destination: Endpoint
+    data: bytes
+
+
 Operation = (
     Load
     | Unload
@@ -177,14 +242,18 @@ Operation = (
     | Collect
     | Receive
     | Close
+    | Force
+    | Relent
+    | PeerSend
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The driver's own books: what it holds now. All zero but ``npi`` between cases.
+    """The driver's own books: what it holds now. All zero between cases, but for the sums.
 
-    ``sends`` and ``completed`` only grow; they balance when nothing is in flight.
+    ``sends`` and ``completed`` only grow; they balance when nothing is in flight. ``calls`` are records that nobody has
+    collected; ``canaries`` counts buffers that were written beyond their end, and only grows.
     """
 
     irps: int = 0
@@ -194,6 +263,8 @@ class Accounts:
     in_flight: int = 0
     sends: int = 0
     completed: int = 0
+    calls: int = 0
+    canaries: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,12 @@ CONSTANTS = {
     "WSKCTL_DEVICE_WSKSEND": wskctl.DEVICE_WSKSEND,
     "WSKCTL_DEVICE_PROVIDER": wskctl.DEVICE_PROVIDER,
     "WSKCTL_CODE_DETACH": wskctl.CODE_DETACH,
+    "WSKPROVIDER_ABI_VERSION": layouts.PROVIDER_VERSION,
+    "WSKPROVIDER_MAX_RULES": layouts.PROVIDER_MAX_RULES,
+    "WSKPROVIDER_IOCTL_FORCE": layouts.PROVIDER_IOCTL_FORCE,
+    "WSKPROVIDER_IOCTL_RELENT": layouts.PROVIDER_IOCTL_RELENT,
+    **{f"WSKPROVIDER_CALL_{item.name}": item.value for item in ops.Calls},
+    **{f"WSKPROVIDER_{item.name}": item.value for item in ops.Effects},
     **{f"WSKSEND_{name}": value for name, value in vars(layouts).items() if name.startswith("IOCTL_")},
 }
 
@@ -37,7 +43,8 @@ CONSTANTS = {
 def compiled(expressions: list[str], folder: Path) -> list[int]:
     """The values of C expressions, as the compiler of the drivers sees them; nothing is run."""
     source = folder / "values.c"
-    lines = ['#include "wsksend_abi.h"', '#include "wskctl_frames.h"', "#include <stddef.h>"]
+    headers = ("wsksend_abi.h", "wskprovider_abi.h", "wskctl_frames.h")
+    lines = [*(f'#include "{header}"' for header in headers), "#include <stddef.h>"]
     values = ", ".join(f"(unsigned long long)({expression})" for expression in expressions)
     lines.append(f'__attribute__((section(".abi"))) const unsigned long long values[] = {{{values}}};')
     source.write_text("\n".join(lines) + "\n")
@@ -50,8 +57,8 @@ def compiled(expressions: list[str], folder: Path) -> list[int]:
 
 
 def test_every_structure_of_the_header_has_a_layout() -> None:
-    header = (INCLUDE / "wsksend_abi.h").read_text()
-    assert set(re.findall(r"^struct (wsksend_\w+) \{", header, re.M)) == {*STRUCTS, "wsksend_header"}
+    headers = "".join((INCLUDE / name).read_text() for name in ("wsksend_abi.h", "wskprovider_abi.h"))
+    assert set(re.findall(r"^struct (wsk\w+) \{", headers, re.M)) == {*STRUCTS, "wsksend_header"}
 
 
 def test_every_ioctl_of_the_header_is_known() -> None:
