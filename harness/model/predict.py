@@ -169,9 +169,9 @@ class Predictor:
             del self._open[socket.id[0]]
             self._inbox.close(socket.id)
             return self._plain(step, Situation.ACCEPTED)
-        return self._asked(step, socket, operation, done)
+        return self._asked(step, socket, operation)
 
-    def _asked(self, step: op.Step, socket: Socket, operation: op.Operation, done: bool) -> Prediction:
+    def _asked(self, step: op.Step, socket: Socket, operation: op.Operation) -> Prediction:
         """Operations that change nothing."""
         if isinstance(operation, op.GetLocalAddress):
             if socket.bound is None:
@@ -180,7 +180,7 @@ class Predictor:
         if isinstance(operation, op.Receive):
             if socket.bound is None:
                 return self._plain(step, Situation.UNBOUND)
-            return self._inbox.receive(self._plain(step, Situation.RECEIVE), operation, socket, done=done)
+            return self._inbox.receive(self._plain(step, Situation.RECEIVE), operation, socket)
         if isinstance(operation, op.GetOption) and operation.length == 4:
             value = socket.options.values.get((operation.level, operation.name))
             if value is not None:

@@ -1,7 +1,7 @@
 """What a receive must bring: the datagrams that host peers sent, sorted to the sockets that are bound to receive them.
 
-Rules (WDK WskReceiveFrom, SIO_WSK_SET_REMOTE_ADDRESS, SIO_WSK_SET_SENDTO_ADDRESS): a socket receives what is sent to its
-local address and port; with a fixed remote address only what comes from there, with a fixed destination from anybody.
+Rules (WDK WskReceiveFrom, SIO_WSK_SET_REMOTE_ADDRESS, SIO_WSK_SET_SENDTO_ADDRESS): a socket receives what is sent to
+its local address and port; with a fixed remote address only what comes from there, with a fixed destination from anybody.
 Two sockets that could both receive a datagram make it nobody's: the model then says nothing of it.
 """
 
@@ -49,8 +49,8 @@ class Inbox:
         self.waiting.pop(socket, None)
         self.unsure.discard(socket)
 
-    def receive(self, prediction: Prediction, asked: op.Receive, socket: Socket, *, done: bool) -> Prediction:
-        """What a receive on the socket must bring: the oldest datagram that may pass, or nothing."""
+    def receive(self, prediction: Prediction, asked: op.Receive, socket: Socket) -> Prediction:
+        """What a receive on the socket must bring: the oldest datagram that may pass."""
         prediction = replace(prediction, sender=socket.remote)
         if socket.id in self.unsure:
             return prediction
@@ -60,11 +60,7 @@ class Inbox:
             if socket.remote is not None and unmapped(socket.remote) != sent.source:
                 continue
             return self._brings(prediction, asked, sent)
-        if done and not asked.capacity:
-            return prediction
-        # Nothing can come: the driver cancels the request when its time is up.
-        rule = StatusRule(False, frozenset({nt.CANCELLED}), Mark.DOCUMENTED, f"{_CITE}; cancelled at its deadline")
-        return replace(prediction, status=rule, rules=(*prediction.rules, rule.cite))
+        return prediction  # nothing is known to come: the receive ends at its deadline, or with what others sent
 
     @staticmethod
     def _brings(prediction: Prediction, asked: op.Receive, sent: op.PeerSend) -> Prediction:

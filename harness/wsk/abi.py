@@ -208,7 +208,9 @@ def _answered(layout: layouts.Layout, member: str, data: bytes) -> Endpoint | No
     return None
 
 
-def decode(operation: ops.Operation, status: int, data: bytes, steps: Mapping[int, int] | None = None) -> ops.Outcome:
+def decode(  # noqa: C901 - one arm for each kind of reply
+    operation: ops.Operation, status: int, data: bytes, steps: Mapping[int, int] | None = None
+) -> ops.Outcome:
     """What an IOCTL's reply says of the operation.
 
     Args:

@@ -1,4 +1,4 @@
-"""The driver's interface: every number of ``harness.wsk.layouts`` against the compiled header, and what goes over it."""
+"""The interface: every number of ``harness.wsk.layouts`` against the compiled headers, and what goes over it."""
 
 from __future__ import annotations
 
