@@ -156,6 +156,20 @@ def verify(
     raise typer.Exit(command.verify(capture, plan, reader, interface, vlan, explain=explain, as_json=json))
 
 
+@app.command()
+def replay(
+    source: Annotated[Path, typer.Argument(help="A run's folder, or the file that --pack made of one.")],
+    pack: Annotated[bool, typer.Option("--pack", help="Pack the folder into one file.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="That file [default: FOLDER.zip].")] = None,
+    reader: Annotated[str, typer.Option("--reader", help="tshark, fast, or auto: by the file's size.")] = "auto",
+    json: Json = False,
+) -> None:
+    """Judge a run again from its files, with today's model."""
+    from harness.offline import command
+
+    raise typer.Exit(command.replay(source, pack=pack, output=output, reader=reader, as_json=json))
+
+
 @app.command(name="test")
 def selftest(
     output: Output = None,

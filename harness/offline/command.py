@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import EXIT_PASSED, UsageError
+from harness.offline import bundle
 from harness.offline.output import to_json, to_text
 from harness.offline.stretches import Choice
 from harness.offline.verify import FileVerdict, Reader
@@ -24,6 +27,45 @@ def verify(
         LabError: tshark was asked for and is not installed.
     """
     return tell(judge_file(capture, plan, _reader(reader), Choice(interface, vlan)), explain=explain, as_json=as_json)
+
+
+def replay(source: Path, *, pack: bool, output: Path | None, reader: str, as_json: bool) -> int:
+    """Pack a run's folder, or judge a packed or plain one again and print what came of it; gives the exit code.
+
+    Raises:
+        UsageError: there is no run, or the reader is not known.
+    """
+    if pack:
+        print(bundle.pack(source, output))
+        return EXIT_PASSED
+    cells = []
+    for cell in bundle.replay(source, _reader(reader)):
+        cells.append(cell)
+        if not as_json:
+            for line in _replayed(cell):
+                print(line, flush=True)
+    status = bundle.worst_of(cells)
+    if as_json:
+        told = [
+            {
+                "cell": cell.cell,
+                "status": cell.status.value,
+                "reason": cell.reason,
+                "changes": [asdict(change) for change in cell.changes],
+                "verdict": to_json(cell.verdict) if cell.verdict is not None else None,
+            }
+            for cell in cells
+        ]
+        json.dump({"schema": 1, "status": status.value, "cells": told}, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    return exit_code([status])
+
+
+def _replayed(cell: bundle.Replayed) -> Iterator[str]:
+    """A cell in lines: its status, and each case whose status is another today."""
+    yield f"{cell.status.value:12} {cell.cell}{f': {cell.reason}' if cell.reason else ''}"
+    for change in cell.changes:
+        yield f"  {change.case}: was {change.was}, is {change.now}"
 
 
 def tell(verdict: FileVerdict, *, explain: int, as_json: bool) -> int:

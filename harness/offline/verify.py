@@ -125,7 +125,9 @@ def verify(capture: Path, plan_file: Path, reader: Reader = Reader.AUTO, choice:
         notes: list[str] = []
         if reader is Reader.TSHARK or tshark.find():
             stretches = [splitter.whole] if not splitter.marked else list(splitter.stretches.values())
-            _ask_tshark(capture, stretches, whole_file=exact and tshark.reads(file.compression))
+            # tshark would put fragments of all interfaces together, so what was chosen is given to it alone.
+            whole_file = exact and tshark.reads(file.compression) and not choice.interface and choice.vlan is None
+            _ask_tshark(capture, stretches, whole_file=whole_file)
             asked = True
         else:
             notes.append("tshark is not installed: the verdict rests on our own reading of the frames alone")
