@@ -223,6 +223,11 @@ class Shell:
         """Whether the connection still stands."""
         return self._transport.is_active()
 
+    def await_end(self, seconds: float) -> bool:
+        """Wait until the connection ends from the other side; whether it did in time."""
+        self._transport.join(seconds)
+        return not self._transport.is_active()
+
     def close(self) -> None:
         """Close the connection and every stream on it."""
         self._transport.close()

@@ -74,12 +74,14 @@ class Guest(ABC):
         stack: name of its stack profile (``harness.model.profile``).
         ready_line: text that the guest's console shows when its services are up.
         boot_seconds: how long a guest without hardware virtualisation may take to show it.
+        user: login name.
     """
 
     name: str
     stack: str
     ready_line: str
     boot_seconds: float
+    user: str = "root"
 
     @abstractmethod
     def boot_spec(self) -> BootSpec:

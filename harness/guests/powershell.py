@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import resources
 from harness.errors import LabError
+from harness.guests.base import Result, Shell
 
 LINE_LIMIT = 8191
 """What cmd.exe takes (Microsoft KB 830473)."""
@@ -58,6 +59,18 @@ def load(name: str, **variables: str | int) -> str:
     lines = [line.strip() for line in text.splitlines()]
     kept = [line for line in lines if line and not line.startswith("#")]
     return "".join(f"${key}={quote(str(value))}\n" for key, value in variables.items()) + "\n".join(kept)
+
+
+def run(shell: Shell, name: str, timeout: float, **variables: str | int) -> Result:
+    """Run a script of ``images/windows/guest``: on the command line when it fits, otherwise as a file."""
+    script = load(name, **variables)
+    try:
+        line = command(script)
+    except ValueError:
+        path = f"C:/harness/{name}.ps1"
+        shell.put(file(script), path)
+        line = run_file(path)
+    return shell.run(line, timeout)
 
 
 def decode(line: str) -> str:

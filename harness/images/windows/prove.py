@@ -16,6 +16,7 @@ from harness import nics
 from harness.control.ssh import Shell
 from harness.errors import LabError
 from harness.guests import powershell
+from harness.guests.base import DUT_INTERFACE
 from harness.images.windows import machine as hardware
 from harness.images.windows.releases import Release
 from harness.images.windows.state import State, Workplace, qemu_img
@@ -138,36 +139,25 @@ def check(inventory: dict[str, Any]) -> None:
 
 
 def _inventory(shell: Shell) -> dict[str, Any]:
-    rows = powershell.objects(_ask(shell, powershell.load("inventory")))
+    result = powershell.run(shell, "inventory", _COMMAND_SECONDS)
+    if result.exit_code:
+        raise LabError("the guest did not say what it is", detail=f"{result.stdout}\n{result.stderr}".strip())
+    rows = powershell.objects(result.stdout)
     if len(rows) != 1:
-        raise LabError("the guest did not say what it is")
+        raise LabError("the guest did not say what it is", detail=result.stdout)
     return rows[0]
 
 
 def _meet(shell: Shell) -> dict[str, Any]:
     """Have Windows set up the NIC under test; what became of it, or why nothing did."""
-    script = powershell.load("dut", Mac=DUT_NIC_MAC, Name="DUT", Offloads="keep", Mtu=1500)
-    result = _run_script(shell, "dut", script)
+    variables: dict[str, str | int] = {"Mac": DUT_NIC_MAC, "Name": DUT_INTERFACE, "Offloads": "keep", "Mtu": 1500}
+    result = powershell.run(shell, "dut", _COMMAND_SECONDS, **variables)
     if result.exit_code == NO_SUCH_NIC:
         return {"status": "absent", "reason": "Windows has no driver for it, or did not find it"}
     if result.exit_code:
         return {"status": "failed", "reason": " ".join(f"{result.stdout} {result.stderr}".split())[:500]}
     rows = powershell.objects(result.stdout)
     return rows[0] if rows else {"status": "failed", "reason": "no answer"}
-
-
-def _run_script(shell: Shell, name: str, script: str) -> Any:  # noqa: ANN401
-    """Run a script that may be too long for a command line: it goes over as a file."""
-    path = f"C:/harness/{name}.ps1"
-    shell.put(powershell.file(script), path)
-    return shell.run(powershell.run_file(path), _COMMAND_SECONDS)
-
-
-def _ask(shell: Shell, script: str) -> str:
-    result = shell.run(powershell.command(script), _COMMAND_SECONDS)
-    if result.exit_code:
-        raise LabError("the guest's PowerShell failed", detail=f"{result.stdout}\n{result.stderr}".strip())
-    return result.stdout
 
 
 def flatten(place: Workplace, state: State, out: str) -> None:

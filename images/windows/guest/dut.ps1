@@ -1,5 +1,6 @@
 # Makes the NIC with the MAC $Mac ready to be tested: named $Name, no protocol but IP, offloads as wanted, link up.
-# $Offloads is 'off', 'on' or 'keep'; $Mtu above 1500 needs jumbo frames. Prints what it is, as JSON. Exit 40: no such NIC.
+# $Offloads is 'off', 'on' or 'keep'; $Mtu above 1500 needs jumbo frames. Prints what it is, as JSON.
+# Exit 40: no such NIC. Exit 42: it gets no link.
 $address = $Mac.ToUpper().Replace(':', '-')
 $nic = $null
 for ($i = 0; ($i -lt 60) -and (-not $nic); $i++) {
@@ -29,6 +30,7 @@ if ([int]$Mtu -gt 1500) {
 }
 Restart-NetAdapter -Name $Name
 for ($i = 0; ($i -lt 60) -and ((Get-NetAdapter -Name $Name).Status -ne 'Up'); $i++) { Start-Sleep -Seconds 1 }
+if ((Get-NetAdapter -Name $Name).Status -ne 'Up') { exit 42 }
 $index = (Get-NetAdapter -Name $Name).ifIndex
 # Before any address comes: no DHCP, no DAD, no router solicitation.
 Set-NetIPInterface -InterfaceIndex $index -AddressFamily IPv4 -Dhcp Disabled -DadTransmits 0 -RouterDiscovery Disabled

@@ -1,0 +1,267 @@
+"""Windows guests: an image from ``harness image build windows``, driven with Windows' own commands over OpenSSH.
+
+What differs from the commands that every guest takes: the NIC under test is found by its MAC and prepared by a script,
+a restart is believed only when the boot identity has changed, driver packages and Driver Verifier exist. None of it has
+met a real Windows yet; the tests speak to a server that answers as the documents say Windows does.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import resources
+from harness.control.ssh import Shell as SshShell
+from harness.errors import AwaitTimeout, Failure, HarnessError, LabError, UsageError
+from harness.guests import powershell
+from harness.guests.base import DUT_INTERFACE, Guest, Link, Shell
+from harness.images import cache
+from harness.images.windows import build as images
+from harness.images.windows import machine as hardware
+from harness.images.windows.releases import Release, releases
+from harness.images.windows.state import qemu_img
+from harness.lab.network import DUT_NIC_MAC
+from harness.vm.domain import BootSpec
+
+RESTART = "shutdown.exe /r /t 0 /f"
+PACKAGE_FOLDER = "C:/harness/package"
+PACKAGE_OK, PACKAGE_UNUSED, PACKAGE_RESTART = 0, 259, 3010
+VERIFIER_OK, VERIFIER_RESTART = 0, 2
+_DUT_EXITS = {
+    40: "it has no NIC with the MAC of the NIC under test: no driver for it, or it was not found",
+    42: "its NIC under test gets no link",
+    41: "an address of its NIC under test cannot be bound",
+}
+_SCRIPT_SECONDS = 300.0
+_DOWN_SECONDS = 180.0
+_UP_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsImage:
+    """A sealed image in the cache.
+
+    Args:
+        folder: base disk, UEFI variables, key.
+        manifest: what it was made of.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The guest's name."""
+        return str(self.manifest["guest"])
+
+    @property
+    def key(self) -> str:
+        """Names what it was made of."""
+        return str(self.manifest["key"])
+
+    @property
+    def release(self) -> Release:
+        """The release of Windows.
+
+        Raises:
+            LabError: the image is of one that is not known here any more.
+        """
+        for release in releases():
+            if release.name == self.manifest["release"]:
+                return release
+        raise LabError(f"the image {self.name} is of an unknown Windows: {self.manifest['release']}")
+
+    def expired(self, today: str) -> bool:
+        """Whether its evaluation time is over on a day ("2026-12-31"); Windows would power itself off every hour."""
+        end = self.manifest.get("expires")
+        return bool(end) and today > str(end)
+
+
+def find(name: str) -> WindowsImage | None:
+    """The Windows image of that name in the cache."""
+    for entry in cache.entries():
+        if entry.manifest.get("kind") == images.KIND and entry.manifest.get("guest") == name:
+            return WindowsImage(entry.folder, entry.manifest)
+    return None
+
+
+def names() -> tuple[str, ...]:
+    """All Windows guests that have an image."""
+    found = [entry.manifest["guest"] for entry in cache.entries() if entry.manifest.get("kind") == images.KIND]
+    return tuple(dict.fromkeys(found))
+
+
+class WindowsGuest(Guest):
+    """A Windows guest's profile.
+
+    Args:
+        image: what it boots.
+        scratch: folder for the overlay that takes what this run writes; on a disk, since it may grow to gigabytes.
+        offloads: "off", "on" or "keep": what the NIC's driver is told to leave to the NIC.
+        verified: drivers that Driver Verifier watches.
+        memory_mib: in place of the image's.
+    """
+
+    stack = "windows"
+    ready_line = "HARNESS: up"
+    boot_seconds = 600.0
+    user = "Administrator"
+
+    def __init__(
+        self,
+        image: WindowsImage,
+        scratch: Path,
+        *,
+        offloads: str = "keep",
+        verified: Sequence[str] = (),
+        memory_mib: int | None = None,
+    ) -> None:
+        self.name = image.name
+        self.image = image
+        self.nic_facts: dict[str, Any] = {}
+        self._scratch = scratch
+        self._offloads = offloads
+        self._verified = tuple(verified)
+        self._memory_mib = memory_mib
+
+    @property
+    def state_key(self) -> str:
+        """What a saved machine of this guest depends on besides its image: Driver Verifier has states of its own."""
+        return f"verifier={','.join(sorted(self._verified))}" if self._verified else ""
+
+    def boot_spec(self) -> BootSpec:
+        """The image's machine on a new overlay: what a run writes is gone after it."""
+        manifest, release = self.image.manifest, self.image.release
+        base, variables = self.image.folder / images.BASE, self.image.folder / images.VARS
+        overlay = self._scratch / "overlay.qcow2"
+        overlay.unlink(missing_ok=True)
+        qemu_img("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base.absolute()), str(overlay))
+        nvram: Path | None = None
+        if manifest["uefi"]:
+            nvram = self._scratch / images.VARS
+            nvram.unlink(missing_ok=True)
+            shutil.copyfile(variables, nvram)
+        return hardware.boot_spec(release, overlay, nvram, memory_mib=self._memory_mib or manifest["memory_mib"])
+
+    @property
+    def ssh_private_key(self) -> Path:
+        """The image's login key."""
+        return self.image.folder / images.KEY
+
+    @property
+    def host_public_key(self) -> str:
+        """The host key that the guest told on its serial port while it was installed."""
+        return str(self.image.manifest["host_public_key"])
+
+    def configure_dut(self, shell: Shell, link: Link, timeout: float = 60.0) -> None:
+        """Find the NIC under test by its MAC, prepare it, and give it addresses, neighbours and MTU.
+
+        Offloads come first, since changing them restarts the NIC and drops everything else.
+        """
+        answer = self._script(shell, "dut", Mac=DUT_NIC_MAC, Name=DUT_INTERFACE, Offloads=self._offloads, Mtu=link.mtu)
+        rows = powershell.objects(answer)
+        self.nic_facts = rows[0] if rows else {}
+        super().configure_dut(shell, link, timeout)
+        self._script(shell, "preferred", Name=DUT_INTERFACE)
+
+    def _await_link(self, shell: Shell, timeout: float) -> None:
+        """Nothing to do: the script has waited, and netsh says it in the language of the Windows."""
+
+    def install_package(self, shell: Shell, folder: Path) -> list[dict[str, Any]]:
+        """Install a driver package for a NIC under test; gives the NIC drivers that Windows then has.
+
+        Args:
+            shell: the way into the guest.
+            folder: on the host, with one .inf and the files that it names.
+
+        Raises:
+            UsageError: no .inf, or several.
+            Failure: pnputil refuses it.
+        """
+        infs = sorted(folder.glob("*.inf"))
+        if len(infs) != 1:
+            raise UsageError(f"{folder} has {len(infs)} .inf files; a driver package has one")
+        shell.run(f"if not exist {_native(PACKAGE_FOLDER)} mkdir {_native(PACKAGE_FOLDER)}", 60.0)
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                shell.put(path, f"{PACKAGE_FOLDER}/{path.name}")
+        inf = _native(f"{PACKAGE_FOLDER}/{infs[0].name}")
+        result = powershell.run(shell, "driver", _SCRIPT_SECONDS, Inf=inf)
+        if result.exit_code:
+            raise Failure(
+                f"pnputil refuses {infs[0].name} with {result.exit_code:#x}", detail=f"{result.stdout}{result.stderr}"
+            )
+        return powershell.objects(result.stdout)
+
+    def set_verifier(self, shell: Shell, drivers: Sequence[str]) -> bool:
+        """Have Driver Verifier watch drivers with its standard checks, or nothing; says whether a restart is needed.
+
+        Raises:
+            LabError: verifier.exe refuses.
+        """
+        words = f"/standard /driver {' '.join(drivers)}" if drivers else "/reset"
+        result = shell.run(f'cmd.exe /c "verifier.exe {words} 2>&1"', 120.0)
+        if result.exit_code not in (VERIFIER_OK, VERIFIER_RESTART):
+            raise LabError(f"Driver Verifier refuses {words}", detail=result.stdout)
+        self._verified = tuple(drivers)
+        return result.exit_code == VERIFIER_RESTART
+
+    def verified(self, shell: Shell) -> bool:
+        """Whether Driver Verifier watches what it was told to watch, by its own words."""
+        result = shell.run('cmd.exe /c "verifier.exe /querysettings 2>&1"', 120.0)
+        return all(driver.lower() in result.stdout.lower() for driver in self._verified)
+
+    def boot_identity(self, shell: Shell) -> str:
+        """When this Windows was booted, by its own clock."""
+        return self._script(shell, "boot").strip()
+
+    def restart(self, shell: SshShell, connect: Callable[[], SshShell]) -> SshShell:
+        """Restart Windows and log in again.
+
+        Windows' sshd goes on answering while it shuts down, so a login proves nothing: the old connection must end, and
+        the boot identity must have changed.
+
+        Args:
+            shell: the connection that ends.
+            connect: makes a new one, waiting for as long as a boot takes.
+
+        Raises:
+            AwaitTimeout: it did not go down, or came back as the boot that it was before.
+        """
+        before = self.boot_identity(shell)
+        shell.run(RESTART, 60.0)
+        if not shell.await_end(_DOWN_SECONDS):
+            raise AwaitTimeout("Windows to go down for its restart", _DOWN_SECONDS)
+        shell.close()
+        for _ in range(3):
+            fresh = connect()
+            try:
+                if self.boot_identity(fresh) != before:
+                    return fresh
+            except HarnessError:
+                pass  # it was going down after all
+            fresh.await_end(_DOWN_SECONDS)
+            fresh.close()
+        raise AwaitTimeout("Windows to come back from its restart as another boot", _UP_SECONDS)
+
+    def _script(self, shell: Shell, name: str, **variables: str | int) -> str:
+        result = powershell.run(shell, name, _SCRIPT_SECONDS, **variables)
+        if result.exit_code:
+            said = " ".join(f"{result.stdout} {result.stderr}".split())[:500]
+            reason = _DUT_EXITS.get(result.exit_code, f"exit code {result.exit_code:#x}")
+            raise LabError(f"the guest's script {name} failed: {reason}", detail=said)
+        return result.stdout
+
+
+def scratch_folder(name: str) -> Path:
+    """A folder on a disk for what a guest's run writes; the caller removes it."""
+    folder = resources.cache() / "windows-runs" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _native(path: str) -> str:
+    return path.replace("/", "\\")

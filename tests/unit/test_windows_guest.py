@@ -1,0 +1,231 @@
+"""A Windows guest over SSH: what the harness says, answered with the quirks of Windows by a server of our own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from ipaddress import IPv4Interface, IPv6Interface, ip_address
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from harness.control.ssh import Shell
+from harness.errors import AwaitTimeout, Failure, LabError, UsageError
+from harness.guests import powershell, windows
+from harness.guests.windows import WindowsGuest, WindowsImage
+from harness.images import cache
+from tests.unit.fake_windows import AFTER, FakeWindows, Server
+from tests.unit.windows_kit import need
+
+SYS = "C:/harness/wsksend.sys"
+
+
+@pytest.fixture
+def machine() -> FakeWindows:
+    return FakeWindows()
+
+
+@pytest.fixture
+def server(machine: FakeWindows, tmp_path: Path) -> Iterator[Server]:
+    with Server(machine, tmp_path) as running:
+        yield running
+
+
+def connect(server: Server, deadline: float = 10.0) -> Shell:
+    return Shell.connect(
+        "127.0.0.1", server.key, server.host_public_key, deadline, user="Administrator", port=server.port
+    )
+
+
+@pytest.fixture
+def shell(server: Server) -> Iterator[Shell]:
+    with connect(server) as connected:
+        yield connected
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> WindowsGuest:
+    manifest = {
+        "guest": "ws2022",
+        "key": "k",
+        "release": "server-2022",
+        "uefi": True,
+        "memory_mib": 4096,
+        "host_public_key": "ssh-ed25519 AAAA",
+        "expires": "2026-06-01",
+    }
+    return WindowsGuest(WindowsImage(tmp_path, manifest), tmp_path)
+
+
+def test_a_driver_is_loaded_and_unloaded(guest: WindowsGuest, shell: Shell, machine: FakeWindows) -> None:
+    shell.put(b"a good driver", SYS)
+    guest.load_driver(shell, SYS, "wsksend")
+    assert guest.driver_state(shell, "wsksend") == "RUNNING"
+    assert machine.services["wsksend"].path == r"C:\harness\wsksend.sys"
+    guest.load_driver(shell, SYS, "wsksend")
+    guest.unload_driver(shell, "wsksend")
+    assert guest.driver_state(shell, "wsksend") is None
+    guest.unload_driver(shell, "wsksend")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"unsigned", "its signature is missing or does not fit the file, or test signing is off"),
+        (b"narrow", "not a valid driver image"),
+        (b"import", "a function that this Windows does not have"),
+        (b"entry", "its DriverEntry returned an error"),
+    ],
+)
+def test_exit_codes_of_sc_become_words(
+    guest: WindowsGuest, shell: Shell, machine: FakeWindows, content: bytes, words: str
+) -> None:
+    """Numbers decide, not the words of a German Windows."""
+    shell.put(content, SYS)
+    with pytest.raises(Failure, match=words):
+        guest.load_driver(shell, SYS, "wsksend")
+    assert machine.services == {}
+
+
+def test_a_driver_that_cannot_be_stopped(guest: WindowsGuest, shell: Shell) -> None:
+    shell.put(b"nounload", SYS)
+    guest.load_driver(shell, SYS, "wsksend")
+    with pytest.raises(Failure, match="without DriverUnload cannot be stopped"):
+        guest.unload_driver(shell, "wsksend")
+
+
+def test_exit_codes_have_32_bits_and_text_survives(shell: Shell) -> None:
+    assert shell.run("exit 7").exit_code == 7
+    assert shell.run("exit 1060").exit_code == 1060
+    assert shell.run("exit 0xC0000005").exit_code == 0xC0000005
+    assert shell.run("echo plain").stdout == "plain\n", "CRLF is gone"
+    assert "\r" not in shell.run("sc.exe query nothing").stdout
+    assert shell.run("sc.exe query nothing").exit_code == 1060, "bytes of another code page do no harm"
+
+
+def test_what_a_session_leaves_running_dies_with_it(shell: Shell, machine: FakeWindows) -> None:
+    shell.run("start C:/harness/long.exe")
+    assert machine.running_children == []
+
+
+def test_the_password_is_never_tried(server: Server, tmp_path: Path) -> None:
+    from harness.images.keys import KeyPair
+
+    foreign = tmp_path / "foreign"
+    foreign.write_bytes(KeyPair.generate().openssh_private)
+    with pytest.raises(LabError, match="refuses the harness's key"):
+        Shell.connect("127.0.0.1", foreign, server.host_public_key, 5.0, user="Administrator", port=server.port)
+
+
+class Link:
+    interfaces4 = (IPv4Interface("192.0.2.10/24"),)
+    interfaces6 = (IPv6Interface("2001:db8:0:1::10/64"),)
+    neighbours: ClassVar = {ip_address("192.0.2.1"): bytes.fromhex("02000000d001")}
+    mtu = 1500
+
+
+def test_the_nic_under_test_is_found_by_mac_before_it_gets_addresses(
+    guest: WindowsGuest, shell: Shell, machine: FakeWindows
+) -> None:
+    guest.configure_dut(shell, Link())
+    script = powershell.decode(machine.commands[0])
+    assert "$Mac='52:54:00:d0:00:01'" in script
+    assert script.index("DadTransmits 0") > script.index("NetAdapter$what"), (
+        "offloads restart the NIC, so they come first"
+    )
+    assert "add address" in machine.commands[1]
+    assert "Get-NetIPAddress" in powershell.decode(machine.commands[-1]), "and then they must be bindable"
+    assert guest.nic_facts["version"] == "1.2.3"
+    assert guest.nic_facts["description"] == "Netzwerkkarte für Tests"
+
+
+def test_a_script_too_long_for_a_command_line_goes_as_a_file(shell: Shell, machine: FakeWindows) -> None:
+    result = powershell.run(shell, "dut", 10.0, Mac="x" * 5000, Name="DUT", Offloads="keep", Mtu=1500)
+    assert result.exit_code == 0
+    content = machine.files["C:/harness/dut.ps1"]
+    assert content.startswith(b"\xef\xbb\xbf"), "Windows PowerShell takes a file without a mark for the ANSI code page"
+    assert b"\r\n" in content
+
+
+def test_a_nic_that_is_not_there_is_told_in_words(guest: WindowsGuest, shell: Shell, machine: FakeWindows) -> None:
+    machine.dut_exit = 40
+    with pytest.raises(LabError, match="no NIC with the MAC of the NIC under test"):
+        guest.configure_dut(shell, Link())
+
+
+@pytest.mark.parametrize("lingers", [0, 1])
+def test_a_restart_is_another_boot(
+    guest: WindowsGuest, server: Server, shell: Shell, machine: FakeWindows, lingers: int
+) -> None:
+    """Windows answers while Windows goes down: such a login is not taken for the new boot."""
+    machine.lingers = lingers
+    fresh = guest.restart(shell, lambda: connect(server))
+    assert guest.boot_identity(fresh) == AFTER
+    fresh.close()
+
+
+def test_a_restart_that_does_not_happen(
+    guest: WindowsGuest, server: Server, shell: Shell, machine: FakeWindows
+) -> None:
+    machine.restarts_truly = False
+    with pytest.raises(AwaitTimeout, match="as another boot"):
+        guest.restart(shell, lambda: connect(server))
+
+
+def test_a_driver_package_for_a_nic(guest: WindowsGuest, shell: Shell, machine: FakeWindows, tmp_path: Path) -> None:
+    package = tmp_path / "NetKVM"
+    package.mkdir()
+    with pytest.raises(UsageError, match=r"has 0 \.inf files"):
+        guest.install_package(shell, package)
+    (package / "netkvm.inf").write_text("[Version]")
+    (package / "netkvm.sys").write_bytes(b"MZ")
+    assert guest.install_package(shell, package) == [{"DeviceName": "NetKVM", "DriverVersion": "100.85"}]
+    assert machine.files["C:/harness/package/netkvm.sys"] == b"MZ"
+    machine.files.clear()
+    (package / "netkvm.inf").rename(package / "other.inf")
+    with pytest.raises(Failure, match=r"pnputil refuses other\.inf with 0x80070002"):
+        guest.install_package(shell, package)
+
+
+def test_driver_verifier_asks_for_a_restart_and_has_states_of_its_own(guest: WindowsGuest, shell: Shell) -> None:
+    assert guest.state_key == ""
+    assert guest.set_verifier(shell, ["wsksend.sys"]), "exit code 2: restart needed"
+    assert guest.state_key == "verifier=wsksend.sys"
+    assert guest.verified(shell)
+    assert guest.set_verifier(shell, [])
+    assert guest.state_key == ""
+
+
+def test_each_run_writes_to_an_overlay_of_its_own(guest: WindowsGuest, tmp_path: Path) -> None:
+    need("qemu-img")
+    import subprocess
+
+    base = tmp_path / "base.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(base), "1M"], check=True)
+    (tmp_path / "vars.fd").write_bytes(b"variables")
+    run = tmp_path / "run"
+    run.mkdir()
+    own = WindowsGuest(guest.image, run, memory_mib=1024)
+    spec = own.boot_spec()
+    assert spec.disks[0].path == run / "overlay.qcow2"
+    assert spec.nvram == run / "vars.fd"
+    assert (spec.uefi, spec.windows, spec.memory_mib, spec.local_time) == (True, True, 1024, True)
+    assert not spec.cdroms
+    assert not spec.reboot_ends
+
+
+def test_images_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = cache.root() / "ws2022"
+    folder.mkdir(parents=True)
+    (folder / cache.MANIFEST).write_text(json.dumps({"guest": "ws2022", "kind": "windows", "key": "k"}))
+    assert windows.names() == ("ws2022",)
+    found = windows.find("ws2022")
+    assert found is not None
+    assert windows.find("ws2019") is None
+
+
+def test_evaluation_images_expire(guest: WindowsGuest) -> None:
+    assert not guest.image.expired("2026-06-01")
+    assert guest.image.expired("2026-06-02")
