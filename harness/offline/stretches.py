@@ -43,7 +43,7 @@ class Stretch:
         dropped: how many more there were than could be kept.
         set_aside: frames that were only counted, by name.
         first, last: numbers of its frames, 0 for none.
-        cooked: some frames come from a Linux cooked capture and show no destination MAC.
+        links: link types of the frames that are not the host's.
         guests: names of the interfaces that the guest's frames came from.
     """
 
@@ -58,8 +58,13 @@ class Stretch:
     set_aside: Counter[str] = field(default_factory=Counter)
     first: int = 0
     last: int = 0
-    cooked: bool = False
+    links: set[int] = field(default_factory=set)
     guests: set[str] = field(default_factory=set)
+
+    @property
+    def cooked(self) -> bool:
+        """Whether all of it comes from a Linux cooked capture, which shows no destination MAC."""
+        return bool(self.links) and all(links.is_cooked(link) for link in self.links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +183,7 @@ class Splitter:
         if self._choice.bulk and self._choice.vlan is None and stretch.bulk.begun.trackers and mask.all():
             taken = stretch.bulk.take(batch)
             if taken.any():
+                stretch.links.add(links.ETHERNET)
                 stretch.guests.update(batch.table[int(at)].name or f"number {at}" for at in _used(batch, taken))
                 left = np.flatnonzero(~taken)
         for at in left:
@@ -220,7 +226,8 @@ class Splitter:
             frame = CapturedFrame(frame.number, frame.time_ns, data, frame.length - cut, frame.interface)
         if frame.data[6:12] == self._site.guest_mac:
             stretch.guests.add(interface.name or f"number {int(batch.interface[at])}")
-        stretch.cooked |= links.is_cooked(interface.link)
+        if frame.data[6:12] not in self._peers:
+            stretch.links.add(interface.link)
         self._keep(frame)
 
     def _keep(self, frame: CapturedFrame) -> None:

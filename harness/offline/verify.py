@@ -24,9 +24,11 @@ from harness.offline.stretches import MOST_FRAMES, Choice, Splitter, Stretch
 from harness.report.status import worst
 from harness.verify.judge import judge
 from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Status, Verdict
+from harness.wsk.operations import Burst
 from harness.wsk.plan import Plan, parse
 
 _SMALL = 4 << 20
+_MOST_OF_A_BURST = 1 << 30
 
 
 class Reader(StrEnum):
@@ -99,6 +101,13 @@ def read_plan(path: Path) -> tuple[Plan, Site]:
         raise UsageError(f"cannot read the plan {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not a plan: it is not text in UTF-8") from None
+    for step in plan.steps:
+        burst = step.operation
+        if isinstance(burst, Burst) and not (
+            0 <= burst.count <= _MOST_OF_A_BURST and 0 <= burst.size <= 0xFFFF and 0 <= burst.first < 1 << 63
+        ):
+            what = f"a burst of {burst.count} datagrams of {burst.size} bytes from {burst.first} on"
+            raise UsageError(f"{path}: step {step.number} is {what}, which nothing here can judge")
     return plan, Site.from_json({"profile": plan.header.profile, **plan.header.site})
 
 
@@ -116,6 +125,13 @@ def verify(capture: Path, plan_file: Path, reader: Reader = Reader.AUTO, choice:
         LabError: tshark was asked for and is not installed.
     """
     plan, site = read_plan(plan_file)
+    return verify_plan(capture, plan, site, reader, choice)
+
+
+def verify_plan(
+    capture: Path, plan: Plan, site: Site, reader: Reader = Reader.AUTO, choice: Choice | None = None
+) -> FileVerdict:
+    """The same for a plan that has been read already."""
     choice = choice or Choice()
     with CaptureFile(capture) as file:
         exact = reader is Reader.TSHARK or (reader is Reader.AUTO and _size(capture) <= _SMALL and bool(tshark.find()))

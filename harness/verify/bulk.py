@@ -218,6 +218,7 @@ class _Booked:
 def _book(tracker: BurstTracker, sequences: NDArray[np.uint64], consecutive: bool) -> _Booked:
     """Mark sequence numbers of a burst as seen, in the order in which they came."""
     flags = np.frombuffer(tracker.flags, dtype=np.uint8)
+    tracker.out_of_turn = True
     place = (sequences - np.uint64(tracker.burst.first)).astype(np.int64)
     start, count = int(place[0]), len(place)
     if consecutive and int(sequences[0]) > tracker.last and not flags[start : start + count].any():

@@ -17,7 +17,8 @@ class BurstTracker:
     """One burst against what was seen. Memory: a byte per datagram, or less when its size cuts the sequence number.
 
     ``flags`` has a byte per datagram: 0 not seen, 1 seen as predicted, 2 seen otherwise; ``last`` is the highest
-    sequence number seen, -1 for none; ``short`` says that the size cuts sequence numbers.
+    sequence number seen, -1 for none; ``short`` says that the size cuts sequence numbers; ``out_of_turn`` says that
+    later frames were counted first (in bulk), so that order shows nothing any more.
     """
 
     def __init__(self, burst: ExpectedBurst) -> None:
@@ -32,6 +33,7 @@ class BurstTracker:
         self.flags = bytearray(0 if self.short else burst.count)
         self._tally: dict[int, int] = {}
         self.last = -1
+        self.out_of_turn = False
 
     def is_one(self, seen: SeenDatagram, port: int) -> Form | None:
         """The form in which the datagram is one of this burst's, whether it came before or not."""
@@ -80,6 +82,8 @@ class BurstTracker:
                 findings.append(self.duplicate(sequence, seen.frame))
             return again
         self.matched += 1
+        if self.out_of_turn:
+            return True
         if not self.short and self.burst.ordered and sequence < self.last:
             self.reordered += 1
             findings.append(self.late(sequence, self.last, seen.frame))

@@ -38,10 +38,10 @@ def groups(batch: Batch, size: int) -> Iterator[tuple[NDArray[np.int64], Rows]]:
     low = _HEADERS + size
     if batch.stride:
         width = int(batch.captured[0])
-        if low <= width <= low + _MOST_PADDING and width == int(batch.original[0]) and _is_ethernet(batch, 0):
+        if low <= width <= low + _MOST_PADDING and int(batch.original[0]) <= width and _is_ethernet(batch, 0):
             yield np.arange(len(batch)), Rows(batch.data, int(batch.offsets[0]), batch.stride, len(batch), width)
         return
-    whole = (batch.captured == batch.original) & (batch.captured >= low) & (batch.captured <= low + _MOST_PADDING)
+    whole = (batch.original <= batch.captured) & (batch.captured >= low) & (batch.captured <= low + _MOST_PADDING)
     if not all(item.link == links.ETHERNET for item in batch.table):
         links_of = np.array([item.link for item in batch.table])
         whole &= links_of[batch.interface] == links.ETHERNET

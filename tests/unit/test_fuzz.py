@@ -1,0 +1,59 @@
+"""Hostile captures: never a traceback, a hang or another answer in columns; ``harness bench fuzz`` runs far more."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from harness.capture import tshark
+from harness.errors import HarnessError
+from harness.offline.verify import FileVerdict
+from tests.corpus import containers as made
+from tests.corpus.hostile import judge, run, sound
+
+
+@pytest.fixture(autouse=True)
+def _no_tshark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tshark, "find", lambda: "")
+
+
+def test_mutated_captures_get_an_error_or_a_verdict(tmp_path: Path) -> None:
+    results = run(range(400), tmp_path)
+    assert results.total() == 400
+    assert {"inconclusive", "failed", "UsageError"} <= set(results)
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFC, 0x80000000, 64 << 20, (64 << 20) + 4, 12, 8, 0])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_block_that_announces_gigabytes_costs_nothing(size: int, order: str, tmp_path: Path) -> None:
+    path = tmp_path / "lying"
+    head = made.section(order) + made.interface(order)
+    path.write_bytes(head + struct.pack(order + "II", 6, size) + bytes(1024 - len(head) - 8))
+    tracemalloc.start()
+    result = judge(path, bulk=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(result, FileVerdict)
+    assert result.status == "inconclusive"
+    assert peak < 100 << 20
+
+
+@pytest.mark.parametrize("captured", [0xFFFFFFFF, 0x80000000, 262_145])
+def test_a_packet_that_announces_gigabytes_is_damage(captured: int, tmp_path: Path) -> None:
+    path = tmp_path / "lying"
+    path.write_bytes(made.pcap([]) + struct.pack("<IIII", 0, 0, captured, captured) + bytes(1000))
+    result = judge(path, bulk=True)
+    assert isinstance(result, FileVerdict)
+    assert f"says that it is {captured} bytes long" in result.reason
+
+
+def test_every_cut_of_a_file_is_answered(tmp_path: Path) -> None:
+    path = tmp_path / "cut"
+    for content in sound()[::5]:
+        for end in range(0, len(content), 97):
+            path.write_bytes(content[:end])
+            result = judge(path, bulk=True)
+            assert isinstance(result, HarnessError) or result.status != "passed"
