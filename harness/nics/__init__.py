@@ -1,13 +1,16 @@
 """The NIC models that can be put under test: what each is to libvirt, and what it is known to do to frames.
 
 The catalogue is ``catalogue.toml`` beside this file; this module only reads it. A variant is named by its model and
-options, "virtio-net+csum=off"; the options allowed are those that the model's entry lists.
+options, "virtio-net+csum=off"; the options allowed are those that the model's entry lists. "vfio:0000:65:00.1" is a
+device of the host's own.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +22,8 @@ _MTU, _LEAST_MTU = "mtu=", 1280
 """Any model takes "mtu=N"; IPv6 asks for 1280 at least (RFC 8200, section 5)."""
 
 CATALOGUE = Path(__file__).parent / "catalogue.toml"
+VFIO = "vfio"
+_PCI_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,14 @@ class Nic:
         host, guest: libvirt's driver offload switches (attributes of <host> and <guest>), virtio only.
         quirks: what else is known.
         mtu: MTU of the link in this variant, in bytes ("e1000+mtu=9000").
+        slot: "bus:slot" where a q35 guest sees it; never changes.
+        hot_plug: a running q35 guest can be given it.
+        qemu: oldest QEMU version that has it; empty when any does.
+        inbox: Windows releases whose media have a driver for it.
+        package: folder of virtio-win that has a driver for it; empty when none has.
+        never: no current Windows has a driver.
+        host_device: PCI address on the host of a device that is passed through.
+        queues: pairs of queues, virtio only.
     """
 
     name: str
@@ -60,6 +73,14 @@ class Nic:
     guest: dict[str, str] = field(default_factory=dict)
     quirks: tuple[Quirk, ...] = ()
     mtu: int = 1500
+    slot: str = ""
+    hot_plug: bool = False
+    qemu: str = ""
+    inbox: tuple[str, ...] = ()
+    package: str = ""
+    never: bool = False
+    host_device: str = ""
+    queues: int = 1
 
 
 @cache
@@ -69,10 +90,11 @@ def _catalogue() -> dict[str, dict[str, Any]]:
 
 
 def names() -> tuple[str, ...]:
-    """All models, and each with each of its options, in the catalogue's order."""
+    """All models that every supported QEMU has, and each with each of its options, in the catalogue's order."""
     return tuple(
         full
         for base, entry in _catalogue().items()
+        if "qemu" not in entry and base != VFIO
         for full in (base, *(f"{base}+{option}" for option in entry.get("options", {})))
     )
 
@@ -84,6 +106,9 @@ def get(name: str) -> Nic:
         UsageError: no such model or option; names the nearest right one.
     """
     base, *options = name.split("+")
+    base, _, device = base.partition(":")
+    if (base == VFIO) != bool(_PCI_ADDRESS.fullmatch(device)) or (device and base != VFIO):
+        raise UsageError(f"no NIC {name!r}", mend=f"a device of the host is named as in {VFIO}:0000:65:00.1")
     entry = _catalogue().get(base)
     if entry is None:
         raise UsageError(f"no NIC model {base!r}", mend=_nearest(name, names()))
@@ -98,6 +123,13 @@ def get(name: str) -> Nic:
         carrier_seconds=entry["carrier_seconds"],
         express=entry["express"],
         quirks=tuple(Quirk(**quirk) for quirk in entry.get("quirks", ())),
+        slot=entry["slot"],
+        hot_plug=entry["hot_plug"],
+        qemu=entry.get("qemu", ""),
+        inbox=tuple(entry["windows"]["inbox"]),
+        package=entry["windows"].get("package", ""),
+        never=entry["windows"].get("never", False),
+        host_device=device,
     )
     for option in options:
         if option.startswith(_MTU):
@@ -118,6 +150,35 @@ def _with_mtu(nic: Nic, base: str, text: str) -> Nic:
             f"NIC model {base} cannot have an MTU of {text!r}", mend=f"it carries {_LEAST_MTU} to {nic.max_mtu} bytes"
         )
     return replace(nic, mtu=int(text))
+
+
+def obstacle(
+    nic: Nic, release: str, *, qemu: str = "", packages: Collection[str] = (), seen: Mapping[str, str] | None = None
+) -> str:
+    """Why a cell with this NIC cannot work on a release of Windows; empty when it can, or when nobody knows.
+
+    Args:
+        nic: the NIC under test.
+        release: "server-2022".
+        qemu: the host's version, "7.2.22"; empty when it is not known.
+        packages: driver packages that are in the image ("NetKVM").
+        seen: what an acceptance run saw of NICs: name of the model to status ("Up", "absent").
+    """
+    base = nic.name.split("+")[0]
+    if nic.qemu and qemu and _version(qemu) < _version(nic.qemu):
+        return f"{base} needs QEMU {nic.qemu}, this host has {qemu}"
+    status = (seen or {}).get(base)
+    if status is not None:
+        return "" if status == "Up" else f"{base} was {status} when this image was shown it"
+    if nic.never:
+        return f"no current Windows has a driver for {base}"
+    if nic.package and nic.package not in packages and release not in nic.inbox:
+        return f"{base} needs the driver {nic.package} of virtio-win, which this image has not"
+    return ""
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
 def _with(nic: Nic, changes: dict[str, Any]) -> Nic:
