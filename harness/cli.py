@@ -77,6 +77,7 @@ def run(
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at once [default: one per core].")] = None,
     memory: Annotated[int | None, typer.Option("--memory", min=128, help="Guest memory in MiB.")] = None,
     cold: Annotated[bool, typer.Option("--cold", help="Boot every guest; use and keep no saved state.")] = False,
+    verifier: Annotated[bool, typer.Option("--verifier/--no-verifier", help="Watch the driver in the guest.")] = True,
     no_install: NoInstall = False,
 ) -> None:
     """Run the suite on every guest x NIC, and report."""
@@ -95,6 +96,7 @@ def run(
         memory_mib=memory or settings.lab.memory,
         host=settings.lab.host(),
         cold=cold,
+        verifier=verifier,
     )
     raise typer.Exit(_run(request, json=json))
 

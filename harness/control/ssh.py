@@ -211,6 +211,31 @@ class Shell:
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise LabError(f"cannot read {remote} in the guest: {error}") from error
 
+    def follow(self, remote: str) -> Callable[[], bytes]:
+        """Open a file of the guest that grows; each call of the result gives what was added since the last.
+
+        Raises:
+            LabError: the guest refused; the result raises it, too.
+        """
+
+        def failed(error: Exception) -> LabError:
+            return LabError(f"cannot read {remote} in the guest: {error}")
+
+        def grown() -> bytes:
+            try:
+                return bytes(file.read())
+            except _TRANSIENT as error:
+                raise failed(error) from error
+
+        try:
+            if self._sftp is None:
+                self._sftp = paramiko.SFTPClient.from_transport(self._transport)
+            assert self._sftp is not None
+            file = self._sftp.open(remote, "rb")
+        except _TRANSIENT as error:
+            raise failed(error) from error
+        return grown
+
     def open_stream(self, command: str) -> Stream:
         """Start a command and talk to it in bytes.
 

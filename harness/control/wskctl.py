@@ -133,6 +133,10 @@ class WskCtl:
         self._waiting.clear()
         self._locals.clear()
 
+    def abandon(self) -> None:
+        """Let go of a relay whose driver does not answer any more, without asking it for anything."""
+        self._stream.close()
+
     def close(self) -> None:
         """End the relay. The device is closed first, because an open one keeps its driver from unloading."""
         with contextlib.suppress(HarnessError):

@@ -98,8 +98,8 @@ class DriverBuild:
     def within(cls, folder: Path, key: str) -> DriverBuild:
         """The build whose files lie in ``folder``."""
         debug = folder / "wsksend.debug.sys"
-        rest = (folder / name for name in ("wskctl.exe", "netio.sys", "verifier.sys"))
-        return cls(folder / "wsksend.sys", debug, *rest, key)
+        wskctl, netio, verifier = (folder / name for name in ("wskctl.exe", "netio.sys", "verifier.sys"))
+        return cls(folder / "wsksend.sys", debug, wskctl, netio, verifier, key)
 
     def complete(self) -> bool:
         """Whether every file is there."""

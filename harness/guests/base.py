@@ -152,6 +152,14 @@ class Guest(ABC):
         """
         services.unload(shell, name, timeout)
 
+    def renew(self, shell: Shell, timeout: float = 60.0) -> None:
+        """End everything that a broken driver may have left in the guest, so that one can be loaded again.
+
+        Raises:
+            LabError: this guest cannot.
+        """
+        raise LabError(f"a guest of kind {self.name} has no way to get rid of a broken driver")
+
     def driver_state(self, shell: Shell, name: str, timeout: float = 30.0) -> str | None:
         """State of a driver's service as Windows calls it ("RUNNING", "STOPPED", ...), ``None`` without service."""
         return services.state(shell, name, timeout)

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.guests.base import Guest
+from harness.errors import LabError
+from harness.guests.base import Guest, Shell
 from harness.images.wine import WineImage
 from harness.vm.domain import BootSpec, Disk
 
 MEMORY_MIB = 256
+_RENEW = """linux:
+. /run/environment; export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+killall -9 wineserver64 winedevice.exe services.exe wskctl.exe sc.exe
+for pid in $(ps -o pid,args | sed -n '/\\(wine\\|[.]exe\\)/s/^ *\\([0-9]*\\).*/\\1/p'); do kill -9 $pid; done
+rm -rf /run/services* /tmp/.wine-*; usleep 200000; wineserver64 -p
+export WINEDEBUG=-all,+debugstr
+{ wine64 'C:\\windows\\system32\\sc.exe' query harness 2>&1 >/run/services
+  echo $? >/run/services.status; } </dev/null 2>&1 | cat >/dev/console &
+for i in $(seq 1500); do [ -e /run/services.status ] && exit 0; usleep 20000; done
+exit 1
+"""
+"""Ends all of Windows, however it hangs, and starts its services anew; the Linux below and its network stay."""
 
 
 class WineGuest(Guest):
@@ -46,3 +59,9 @@ class WineGuest(Guest):
     def host_public_key(self) -> str:
         """The image's host key."""
         return self._image.host_public_key
+
+    def renew(self, shell: Shell, timeout: float = 60.0) -> None:
+        """Start Windows anew on the running kernel: a driver is user code here, and can be killed."""
+        result = shell.run(_RENEW, timeout)
+        if result.exit_code:
+            raise LabError("the guest's Windows does not start again", detail=f"{result.stdout}{result.stderr}")

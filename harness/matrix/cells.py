@@ -55,11 +55,13 @@ class CellJob:
         image: key of the guest's image, found or built before any cell starts.
         driver: the ``.sys`` under test.
         relay: ``wskctl.exe``, which goes into the guest beside it.
+        verifier: ``verifier.sys`` of the Wine guest; ``None`` leaves the driver unwatched.
         suite: test files or folders for pytest.
         pytest_args: further arguments for pytest (``-k`` ...).
         memory_mib: guest memory; ``None`` leaves it to the guest's profile.
         host: libvirt and bridges of the host; ``None`` makes a lab in namespaces of its own.
         cold: boot the guest, whatever saved states there are, and save none.
+        passing: no state is saved with this driver loaded, for nobody will want it again.
     """
 
     cell: Cell
@@ -68,11 +70,13 @@ class CellJob:
     image: str
     driver: Path
     relay: Path
+    verifier: Path | None = None
     suite: tuple[Path, ...] = ()
     pytest_args: tuple[str, ...] = ()
     memory_mib: int | None = None
     host: HostLab | None = None
     cold: bool = False
+    passing: bool = False
 
     @property
     def isolated(self) -> bool:
@@ -92,6 +96,7 @@ class CellJob:
         value["folder"] = Path(value["folder"])
         value["driver"] = Path(value["driver"])
         value["relay"] = Path(value["relay"])
+        value["verifier"] = Path(value["verifier"]) if value["verifier"] else None
         value["suite"] = tuple(Path(path) for path in value["suite"])
         value["pytest_args"] = tuple(value["pytest_args"])
         return cls(**value)

@@ -47,6 +47,7 @@ class Request:
     memory_mib: int | None = None
     host: HostLab | None = None
     cold: bool = False
+    verifier: bool = True
 
     def cells(self) -> list[Cell]:
         """All pairs, guest by guest, each once."""
@@ -103,12 +104,14 @@ class Prepared:
         relay: ``wskctl.exe``.
         keys: of drivers and images, for the record.
         images: key of each guest's image.
+        verifier: ``verifier.sys``; ``None`` leaves drivers unwatched.
     """
 
     driver: Path
     relay: Path
     keys: dict[str, str]
     images: dict[str, str]
+    verifier: Path | None = None
 
 
 def prepare(request: Request, watcher: Watcher) -> Prepared:
@@ -119,7 +122,7 @@ def prepare(request: Request, watcher: Watcher) -> Prepared:
     images = {name: catalogue.prepare_guest(name, watcher.say) for name in dict.fromkeys(request.guests)}
     keys = {"drivers": built.key} | {f"image {name}": key for name, key in images.items()}
     driver = request.driver.absolute() if request.driver else built.wsksend_sys
-    return Prepared(driver, built.wskctl_exe, keys, images)
+    return Prepared(driver, built.wskctl_exe, keys, images, built.verifier_sys if request.verifier else None)
 
 
 def execute(request: Request, folder: Path, watcher: Watcher) -> Results:
@@ -170,6 +173,7 @@ def _job(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: 
         image=prepared.images[cell.guest],
         driver=prepared.driver,
         relay=prepared.relay,
+        verifier=prepared.verifier,
         suite=tuple(path.absolute() for path in request.suite) or (resources.suite(),),
         pytest_args=request.pytest_args,
         memory_mib=request.memory_mib,

@@ -42,7 +42,7 @@ def session(job: CellJob, emit: Emit) -> CellResult:
         from harness.lab import namespace
 
         needed = (job.folder, *job.suite, resources.PACKAGE, resources.root(), Path(sys.prefix), resources.cache())
-        namespace.enter(keep=(*needed, job.driver, job.relay))
+        namespace.enter(keep=(*needed, job.driver, job.relay, *([job.verifier] if job.verifier else [])))
     from harness.session.cell import run_cell
 
     return run_cell(job, emit)

@@ -6,6 +6,7 @@ marker, verdict. It knows the driver, the capture and the model only by what it 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,10 +22,12 @@ from harness.report.results import CaseResult, Datagrams, Observed
 from harness.report.results import Finding as RecordedFinding
 from harness.report.status import Status
 from harness.session.expectations import frames_of, is_guest_ip, since, unmet
+from harness.session.watch import Unwatched, Watch, with_findings
 from harness.verify.judge import doubts_of, judge
-from harness.verify.verdict import CaseVerdict
+from harness.verify.verdict import CaseVerdict, Finding
 from harness.wsk.operations import Accounts, Operation, Outcome, Step
 
+UNLOAD = "harness::the driver unloads"
 SETTLE_SECONDS = 2.0
 """How long the last frames of a case may take from the driver's completion to the bridge before they are missing."""
 
@@ -97,6 +100,7 @@ class Session:
         self._lost = ""
         self._held: Accounts | None = None
         self.results: list[CaseResult] = []
+        self.watch: Watch = Unwatched()
 
     @property
     def case(self) -> Case:
@@ -141,9 +145,11 @@ class Session:
         """Close the running case and judge it; ``error`` is what the test's body raised, if anything."""
         case = self.case
         try:
+            if isinstance(error, Failure) and self.watch.broken:
+                return self._past_answering(error)
             verdict = self._judge(case)
         except Failure as failure:
-            return self._finish(Status.FAILED, failure.line())
+            return self._past_answering(failure)
         except LabError as lab:
             self._lost = self._lost or lab.what
             return self._finish(Status.INCONCLUSIVE, lab.line())
@@ -173,6 +179,47 @@ class Session:
         else:
             self._finish(Status.FAILED, f"a fixture of the test failed: {_one_line(error)}")
 
+    def end(self, unload: Callable[[], None]) -> None:
+        """Unload the driver; what is wrong with that, or is found only then, is a failed case of its own.
+
+        Args:
+            unload: ends the driver; raises Failure when it does not end.
+        """
+        if self._case is None:
+            return
+        self._case = Case(UNLOAD, self._case.wsk, self._case.wire, time.monotonic())
+        reason = ""
+        found: Sequence[Finding] = ()
+        try:
+            unload()
+        except Failure as failure:
+            reason = failure.line()
+        except LabError:
+            return  # the cases said so, and nothing is asked of the guest any more
+        with contextlib.suppress(LabError):
+            found = self.watch.findings()
+        if reason or found:
+            told = [*(item.line() for item in found[:1]), *filter(None, [reason])]
+            self._finish(Status.FAILED, "; ".join(told), found=found)
+
+    def _past_answering(self, failure: Failure) -> Status:
+        """The case ends without a verdict on its frames; the guest gets a working driver for the next."""
+        found: Sequence[Finding] = ()
+        try:
+            found = self.watch.findings()
+            self._capture.end(self.case.name, lambda _: True, 0.0)
+        except LabError as lab:
+            self._lost = self._lost or lab.what
+        worst = [item for item in found if item.field == "fault"] or found
+        told = [*(item.line() for item in worst[:1]), failure.line()]
+        status = self._finish(Status.FAILED, "; ".join(told), found=found)
+        self._held = None
+        try:
+            self.watch.renew()
+        except HarnessError as error:
+            self._lost = self._lost or f"the guest could not be renewed: {error.what}"
+        return status
+
     def doubt(self, whole: Integrity) -> None:
         """Take the integrity of the whole capture into account, once it has ended.
 
@@ -201,12 +248,15 @@ class Session:
         self._capture.end(case.name, enough, SETTLE_SECONDS)
         frames, integrity = self._capture.frames(case.name), self._capture.integrity(case.name)
         case.frames = (frames[0].number, frames[-1].number) if frames else None
-        return unmet(judge(predictions, case.steps, frames, integrity, self._site, accounts), predictions, case.wire)
+        judged = judge(predictions, case.steps, frames, integrity, self._site, accounts)
+        return with_findings(unmet(judged, predictions, case.wire), self.watch.findings())
 
-    def _finish(self, status: Status, reason: str, verdict: CaseVerdict | None = None) -> Status:
+    def _finish(
+        self, status: Status, reason: str, verdict: CaseVerdict | None = None, found: Sequence[Finding] = ()
+    ) -> Status:
         case = self.case
         case.reason = reason
-        findings = verdict.findings if verdict else ()
+        findings = verdict.findings if verdict else found
         result = CaseResult(
             id=case.name,
             status=status,

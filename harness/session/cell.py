@@ -19,7 +19,7 @@ import pytest
 from harness import nics, resources
 from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
-from harness.errors import HarnessError, UsageError
+from harness.errors import UsageError
 from harness.guests.base import Guest
 from harness.lab import dhcp
 from harness.lab.bridges import Bridges
@@ -127,11 +127,12 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
         ready = starter.start()
         notes.facts["start"] = "; ".join((ready.how, *starter.doubts))
         session, driver = ready.session, ready.driver
+        session.watch = driver
         (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
         with notes.phase("suite"):
             _run_suite(job, session)
-        with notes.phase("unload"), contextlib.suppress(HarnessError):
-            driver.unload()  # a driver that does not unload has failed the case that tests it
+        with notes.phase("unload"):
+            session.end(driver.unload)
         notes.facts |= {"memory of QEMU": f"{machine.resident_bytes() >> 20} MiB", **_facts(network)}
         with notes.phase("record"):
             session.doubt(capture.stop())

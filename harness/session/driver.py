@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from harness.control.ssh import Shell
 from harness.control.wskctl import WskCtl
-from harness.errors import UsageError
+from harness.errors import Failure, LabError, UsageError
 from harness.guests.base import Guest
+from harness.verifier import findings as verifier
+from harness.verify.verdict import Finding
 from harness.wsk.operations import Accounts, Load, Operation, Outcome, Unload
+
+_T = TypeVar("_T")
 
 SERVICE = "wsksend"
 FOLDER = "C:/harness"
@@ -24,12 +29,20 @@ class SampleDriver:
         shell: the way into the guest.
         sys_file: the driver under test on the host.
         wskctl: the relay on the host.
+        verifier_sys: the verifier on the host; ``None`` leaves the driver unwatched.
     """
 
-    def __init__(self, guest: Guest, shell: Shell, sys_file: Path, wskctl: Path) -> None:
+    def __init__(
+        self, guest: Guest, shell: Shell, sys_file: Path, wskctl: Path, verifier_sys: Path | None = None
+    ) -> None:
         self._guest = guest
         self._shell = shell
         self._files = (sys_file, wskctl)
+        self._verifier = verifier_sys
+        self._symbols = verifier.Symbols(sys_file.with_suffix(".debug.sys"))
+        self._log: Callable[[], bytes] | None = None
+        self._rest = ""
+        self.broken = False
         self._sys = f"{FOLDER}/{SERVICE}.sys"
         self._control: WskCtl | None = None
         self._loaded = False
@@ -39,6 +52,9 @@ class SampleDriver:
         sys_file, wskctl = self._files
         self._shell.put(sys_file, self._sys)
         self._shell.put(wskctl, f"{FOLDER}/wskctl.exe")
+        if self._verifier is not None:
+            self._shell.put(b"", verifier.LOG)
+            self._shell.put(self._verifier, f"{FOLDER}/verifier.sys")
         self._load()
 
     def attach(self) -> None:
@@ -51,6 +67,7 @@ class SampleDriver:
         self._control = WskCtl(self._shell.open_stream(WSKCTL))
         self._loaded = True
         self._control.info()
+        self._lines()  # what was found before the state was saved is no news
 
     def execute(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Carry out operations in order; what lies between loads and unloads is pipelined over the open channel."""
@@ -71,14 +88,42 @@ class SampleDriver:
 
     def accounts(self) -> Accounts | None:
         """The driver's books; None while it is not loaded."""
-        return self._control.accounts() if self._control is not None and self._loaded else None
+        if self._control is None or not self._loaded:
+            return None
+        return self._guarded(self._control.accounts)
+
+    def findings(self) -> Sequence[Finding]:
+        """What the verifier found since the last call, resolved to functions and lines."""
+        return verifier.findings(self._lines(), self._symbols)
+
+    def renew(self) -> None:
+        """End what the broken driver left in the guest, and load it again.
+
+        Raises:
+            LabError: the guest cannot.
+            Failure: the driver does not load any more.
+        """
+        if self._control is not None:
+            self._control.abandon()
+        self._control = None
+        self._loaded = False
+        self._guest.renew(self._shell)
+        self._load()
+        self.broken = False
 
     def unload(self) -> None:
         """Let go of the device and stop the service; raises Failure when it does not end."""
         if self._control is not None:
             self._control.detach()
         self._loaded = False
-        self._guest.unload_driver(self._shell, SERVICE)
+        try:
+            self._guest.unload_driver(self._shell, SERVICE)
+        except LabError as error:  # the guest answers everything but this
+            self.broken = True
+            raise Failure(f"driver {SERVICE} did not unload: {error.what}", detail=error.detail) from error
+        except Failure:
+            self.broken = True
+            raise
 
     def close(self) -> None:
         """End the relay."""
@@ -96,4 +141,24 @@ class SampleDriver:
             return []
         if self._control is None or not self._loaded:
             raise UsageError("the test uses the driver while it is unloaded", mend="call wsk.load() first")
-        return self._control.submit(operations)
+        control = self._control
+        return self._guarded(lambda: control.submit(operations))
+
+    def _guarded(self, ask: Callable[[], _T]) -> _T:
+        """A driver that fails to answer once is not asked again until it is renewed."""
+        if self.broken:
+            raise Failure("the driver does not answer any more")
+        try:
+            return ask()
+        except Failure:
+            self.broken = True
+            raise
+
+    def _lines(self) -> list[verifier.Line]:
+        """New lines of the verifier's log; half a line waits for its other half."""
+        if self._verifier is None:
+            return []
+        if self._log is None:
+            self._log = self._shell.follow(verifier.LOG)
+        whole, _, self._rest = (self._rest + self._log().decode(errors="replace")).rpartition("\n")
+        return verifier.parse(whole)

@@ -73,7 +73,13 @@ def keys(job: CellJob, spec: DomainSpec, site: Site, versions: dict[str, str]) -
     parts = {"xml": xml, "image": job.image, "site": str(site.to_json())} | {
         f"version of {name}": version for name, version in versions.items()
     }
-    return saved.key(parts, _SOURCES), saved.key(parts, (*_SOURCES, job.driver, job.relay))
+    return saved.key(parts, _SOURCES), saved.key(parts, (*_SOURCES, *_files(job)))
+
+
+def _files(job: CellJob) -> tuple[Path, ...]:
+    """What goes into the guest."""
+    files = (job.driver, job.relay)
+    return (*files, job.verifier) if job.verifier is not None else files
 
 
 class Starter:
@@ -138,6 +144,8 @@ class Starter:
                 return self._proven(self._attached_to(state), "restored, driver loaded")
             if (state := states.find(self._booted)) is not None:
                 self._restore(state)
+                if self._job.passing:
+                    return self._passing("restored, driver loaded into it")
                 return self._keeping_loaded(states, "restored, driver loaded into it")
         except HarnessError as error:
             self.doubts.append(f"a saved guest was not used: {error.what}")
@@ -146,6 +154,8 @@ class Starter:
         self._boot()
         try:
             self._keep(states, self._booted)
+            if self._job.passing:
+                return self._passing("cold boot, saved and restored")
             return self._keeping_loaded(states, "cold boot, saved and restored")
         except HarnessError as error:
             self.doubts.append(f"the guest could not be saved: {error.what}")
@@ -167,7 +177,9 @@ class Starter:
 
     def _attached_to(self, state: saved.Saved) -> SampleDriver:
         self._restore(state)
-        self._driver = SampleDriver(self._guest, self._login(), self._job.driver, self._job.relay)
+        self._driver = SampleDriver(
+            self._guest, self._login(), self._job.driver, self._job.relay, self._job.verifier
+        )
         with self._phase("attach"):
             self._driver.attach()
         return self._driver
@@ -183,6 +195,10 @@ class Starter:
     def _keeping_loaded(self, states: saved.States, how: str) -> Ready:
         self._installed()
         return self._proven(self._attached_to(self._keep(states, self._loaded)), how)
+
+    def _passing(self, how: str) -> Ready:
+        driver = self._installed()
+        return Ready(self._session(driver), driver, how)
 
     def _keep(self, states: saved.States, name: str) -> saved.Saved:
         """Save the running guest under a key; it ends by that, and is restored when that is all."""
@@ -218,7 +234,7 @@ class Starter:
 
     def _installed(self) -> SampleDriver:
         shell = self._shell or self._login()
-        self._driver = SampleDriver(self._guest, shell, self._job.driver, self._job.relay)
+        self._driver = SampleDriver(self._guest, shell, self._job.driver, self._job.relay, self._job.verifier)
         with self._phase("load"):
             self._driver.install()
         return self._driver

@@ -17,6 +17,7 @@ class Verdict(StrEnum):
     UNEXPECTED = "unexpected"
     OFFLOAD = "offload"
     BACKGROUND = "background"
+    VERIFIER = "verifier"
 
 
 Kind = tuple[Verdict, int | None, str]

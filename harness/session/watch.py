@@ -1,0 +1,48 @@
+"""What a session asks of a driver beyond its calls: findings, whether it is past answering, to be renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from harness.verify.verdict import CaseVerdict, Finding, Status
+
+
+class Watch(Protocol):
+    """The watcher's side of a driver under test."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether the driver faulted, hangs or is otherwise past answering: nothing more may be asked of it."""
+
+    def findings(self) -> Sequence[Finding]:
+        """What the verifier found since the last call; nothing where there is no verifier."""
+
+    def renew(self) -> None:
+        """Give the guest a working driver again, after ``broken``. Raises LabError when that cannot be done."""
+
+
+class Unwatched:
+    """The watch of a driver that nobody watches."""
+
+    broken = False
+
+    def findings(self) -> Sequence[Finding]:
+        """None."""
+        return ()
+
+    def renew(self) -> None:
+        """Nothing to do."""
+
+
+def with_findings(verdict: CaseVerdict, found: Sequence[Finding]) -> CaseVerdict:
+    """The verdict with the verifier's findings: they fail a case, unless its capture cannot vouch for anything."""
+    if not found:
+        return verdict
+    findings = (*verdict.findings, *found)
+    if verdict.status is Status.INCONCLUSIVE:
+        return replace(verdict, findings=findings)
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    reason = verdict.reason or found[0].line() + more
+    return replace(verdict, status=Status.FAILED, reason=reason, findings=findings)
