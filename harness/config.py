@@ -49,6 +49,18 @@ class LabConfig(BaseModel):
         return HostLab(self.uri, self.bridge, self.control_bridge, self.control_address) if self.uri else None
 
 
+class Need(BaseModel):
+    """``[[require]]``: cells that need something of the host."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cells: str = "*"
+    """Pattern of the cells, as in ``include``."""
+    needs: dict[str, str]
+    """Fact -> what it must be: ``{qemu = ">=8.0", accelerator = "kvm"}``."""
+    reason: str = ""
+
+
 class Config(BaseModel):
     """The whole file. Relative paths are relative to it."""
 
@@ -58,6 +70,18 @@ class Config(BaseModel):
     nics: Annotated[tuple[str, ...], Field(min_length=1)] = ("virtio-net", "e1000")
     driver: Path | None = None
     """The ``.sys`` under test; absent builds the sample driver."""
+    drivers: dict[str, Path] = {}
+    """Several builds by name, each a dimension of the matrix; not together with ``driver``."""
+    include: tuple[str, ...] = ()
+    """Patterns of cells that run; empty is all. ``"wine x e1000*"`` or a part, ``"*+mtu=9000"``."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of cells that do not run."""
+    require: tuple[Need, ...] = ()
+    """What cells need of the host."""
+    history: Path = Path("runs/history.sqlite")
+    """The history of all runs."""
+    known: Path | None = None
+    """Failures that are known, with reason and expiry (``harness nightly``)."""
     suite: tuple[Path, ...] = ()
     """Test files or folders; empty runs the regression suite."""
     output: Path | None = None
@@ -101,6 +125,9 @@ def _relative_to(config: Config, folder: Path) -> Config:
 
     paths: dict[str, Any] = {"suite": tuple(absolute(path) for path in config.suite)}
     paths["driver"] = config.driver and absolute(config.driver)
+    paths["drivers"] = {name: absolute(path) for name, path in config.drivers.items()}
+    paths["history"] = absolute(config.history)
+    paths["known"] = config.known and absolute(config.known)
     paths["output"] = config.output and absolute(config.output)
     return config.model_copy(update=paths)
 
@@ -126,7 +153,8 @@ def _first_problem(error: ValidationError, file: Path, text: str) -> str:
 
 def _keys_beside(keys: list[str]) -> list[str]:
     """Names of the keys that are allowed where the last of ``keys`` stands."""
-    return sorted(LabConfig.model_fields if keys[:-1] == ["lab"] else Config.model_fields)
+    tables: dict[str, type[BaseModel]] = {"lab": LabConfig, "require": Need}
+    return sorted(tables.get(keys[0], Config).model_fields if len(keys) > 1 else Config.model_fields)
 
 
 def line_of(text: str, keys: list[str]) -> int:

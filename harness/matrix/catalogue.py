@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.guests.base import Guest
+
+DEFAULT = "default"
+"""In place of a NIC's name: the NICs of the default matrix."""
+DEFAULT_NICS = (
+    "virtio-net",
+    "virtio-net+csum=off",
+    "virtio-net-transitional",
+    "virtio-net-transitional+csum=off",
+    "e1000",
+    "e1000e",
+    "rtl8139",
+    "pcnet",
+    "vmxnet3",
+    "virtio-net+mtu=9000",
+    "e1000+mtu=9000",
+    "e1000e+mtu=9000",
+    "vmxnet3+mtu=9000",
+)
 
 Say = Callable[[str], None]
 
@@ -34,6 +52,11 @@ def check_guest(name: str) -> None:
         close = difflib.get_close_matches(name, _IMAGES, n=1, cutoff=0.5)
         mend = f"did you mean {close[0]}?" if close else f"known are: {', '.join(_IMAGES)}"
         raise UsageError(f"no guest {name!r}", mend=mend)
+
+
+def expand_nics(names: Iterable[str]) -> tuple[str, ...]:
+    """The names with "default" replaced by what it stands for, each once."""
+    return tuple(dict.fromkeys(nic for name in names for nic in (DEFAULT_NICS if name == DEFAULT else (name,))))
 
 
 def check_nic(name: str) -> None:

@@ -7,6 +7,7 @@ that holds all the cases it had told of.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import selectors
 import signal
@@ -19,6 +20,8 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
+from harness.errors import LabError
+from harness.matrix.admission import Admission
 from harness.matrix.cells import Cell, CellJob
 from harness.matrix.events import Event, Phase, decode
 from harness.matrix.worker import INTERRUPTED
@@ -64,7 +67,9 @@ class CellProcess:
         with (folder / LOG_FILE).open("wb") as log:
             with self._lock:
                 if self._ended_by:
-                    return self._without_verdict("was never started")
+                    result = self._without_verdict("was never started")
+                    self._observer(self.job.cell, result)
+                    return result
                 self._process = subprocess.Popen(
                     command(self.job.save(), isolated=self.job.isolated),
                     stdin=subprocess.DEVNULL,
@@ -81,7 +86,14 @@ class CellProcess:
                 process.stdout.close()
         result = verdict or self._without_verdict(_death(process.returncode))
         timings = {**result.timings, "total": round(time.monotonic() - started, 3)}
-        result = replace(result, timings=timings, folder=result.folder or f"cells/{self.job.cell.name}")
+        identity = {"driver": _digest(self.job.driver), "image": self.job.image}
+        result = replace(
+            result,
+            driver=result.driver or self.job.cell.driver or self.job.driver.name,
+            timings=timings,
+            versions={**identity, **result.versions},
+            folder=result.folder or f"cells/{self.job.folder.name}",
+        )
         self._observer(self.job.cell, result)
         return result
 
@@ -92,6 +104,10 @@ class CellProcess:
                 self._ended_by, self._ended_at = reason, time.monotonic()
             if self._process is not None and self._process.poll() is None:
                 _signal_group(self._process, signal.SIGTERM)
+
+    def is_told_to_end(self) -> bool:
+        """Whether ``end`` was called."""
+        return bool(self._ended_by)
 
     def _follow(self, process: subprocess.Popen[bytes]) -> CellResult | None:
         verdict: CellResult | None = None
@@ -166,6 +182,13 @@ class CellProcess:
         )
 
 
+def _digest(driver: Path) -> str:
+    try:
+        return hashlib.sha256(driver.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
 def _death(returncode: int) -> str:
     if returncode < 0:
         with contextlib.suppress(ValueError):
@@ -180,9 +203,14 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 
 def run_cells(
-    jobs: Sequence[CellJob], observer: Observer, *, at_once: int, executor: Executor | None = None
+    jobs: Sequence[CellJob],
+    observer: Observer,
+    *,
+    at_once: int,
+    executor: Executor | None = None,
+    admission: Admission | None = None,
 ) -> tuple[tuple[CellResult, ...], bool]:
-    """Run all jobs, at most ``at_once`` at the same time.
+    """Run all jobs in this order, at most ``at_once`` at the same time and as many as ``admission`` lets in.
 
     ``KeyboardInterrupt`` ends the running cells in order and starts no other; each then has a verdict all the same.
 
@@ -193,7 +221,7 @@ def run_cells(
     own = executor or ThreadPoolExecutor(max_workers=max(1, at_once), thread_name_prefix="cell")
     interrupted = False
     try:
-        futures: list[Future[CellResult]] = [own.submit(process.run) for process in processes]
+        futures: list[Future[CellResult]] = [own.submit(_admitted, process, admission) for process in processes]
         while True:
             try:
                 wait(futures)
@@ -206,3 +234,14 @@ def run_cells(
     finally:
         if executor is None:
             own.shutdown(wait=True)
+
+
+def _admitted(process: CellProcess, admission: Admission | None) -> CellResult:
+    if admission is None:
+        return process.run()
+    try:
+        with admission.admitted(process.job, process.is_told_to_end):
+            return process.run()
+    except LabError as error:
+        process.end(error.line())
+        return process.run()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
 import subprocess
 
-from harness import __version__
+from harness import __version__, resources
 
 _TOOLS = {
     "qemu": ("qemu-system-x86_64", "--version"),
@@ -36,6 +37,18 @@ def versions() -> dict[str, str]:
     for name, argv in _TOOLS.items():
         found[name] = _first_number(argv)
     return {name: version for name, version in found.items() if version}
+
+
+def requirable() -> dict[str, str]:
+    """What requirements may name: versions, cores, memory in MiB, kernel, and "accelerator" as last proven."""
+    own = host()
+    found = versions() | {"cores": own["cores"], "memory": own["memory"].split(" ")[0], "kernel": own["kernel"]}
+    try:
+        proven = json.loads((resources.cache() / "libvirt" / "accelerator.json").read_text())
+        found["accelerator"] = str(proven["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        found["accelerator"] = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"  # nothing is proven yet
+    return found
 
 
 def _libvirt() -> str:

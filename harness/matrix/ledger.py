@@ -1,0 +1,82 @@
+"""The record of a run while it grows: written after every cell, read again by a run that goes on after a kill.
+
+A run may go on only with what it began with: the same cells, suite, driver bytes and images, as ``plan.json`` has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.matrix.cells import Cell, CellJob
+from harness.report.results import FILE_NAME, CellResult, Results, RunInfo, load, write, write_text
+from harness.report.status import Status
+
+PLAN_FILE = "plan.json"
+
+
+class Ledger:
+    """Results by cell, on disk as they come.
+
+    Args:
+        run: what the record says of the run.
+        order: all cells, in the order of the record.
+        folder: the run's folder.
+        done: results that are there already.
+    """
+
+    def __init__(self, run: RunInfo, order: Sequence[Cell], folder: Path, done: dict[Cell, CellResult]) -> None:
+        self.run = run
+        self._order = order
+        self._folder = folder
+        self._done = dict(done)
+        self._lock = threading.Lock()
+
+    def add(self, cell: Cell, result: CellResult) -> None:
+        """Take a result and write the record; from any thread."""
+        with self._lock:
+            self._done[cell] = result
+            write(self.results(), self._folder)
+
+    def get(self, cell: Cell) -> CellResult | None:
+        """The result of a cell, if there is one."""
+        return self._done.get(cell)
+
+    def results(self) -> Results:
+        """The record so far."""
+        return Results(self.run, tuple(self._done[cell] for cell in self._order if cell in self._done))
+
+
+def digest(jobs: Sequence[CellJob]) -> str:
+    """What a run is made of, in one word: cells, suites, arguments, driver bytes, images."""
+    parts = []
+    for job in jobs:
+        driver = hashlib.sha256(job.driver.read_bytes()).hexdigest() if job.driver.is_file() else ""
+        suite = [str(path) for path in job.suite]
+        parts.append([str(job.cell), driver, job.image, suite, list(job.pytest_args), list(job.only)])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def begin(folder: Path, plan: str) -> None:
+    """Note what the run in this folder is made of."""
+    write_text(folder / PLAN_FILE, json.dumps({"schema": 1, "plan": plan}) + "\n")
+
+
+def unfinished(folder: Path, plan: str) -> Results | None:
+    """The record of a run of the same plan that was killed in this folder; ``None`` without one."""
+    try:
+        if json.loads((folder / PLAN_FILE).read_text())["plan"] != plan:
+            return None
+        results = load(folder / FILE_NAME)
+    except (OSError, ValueError, KeyError, TypeError, UsageError):
+        return None
+    return results if not results.run.ended or results.run.interrupted else None
+
+
+def finished(result: CellResult) -> bool:
+    """Whether a cell's verdict stands: what the kill itself took down does not."""
+    return not (result.status is Status.INCONCLUSIVE and result.fault == "lab")

@@ -1,0 +1,211 @@
+"""Cells on several hosts: jobs to Dask workers, artifacts back; the only module that imports ``distributed``.
+
+A job travels with its driver, relay and suite, and runs on the worker exactly as it would here: as a cell process. A
+worker takes as many cells as it has declared of the resource "vm"; a cell whose worker died is given to another one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.errors import LabError, UsageError
+from harness.matrix.cells import Cell, CellJob
+from harness.matrix.events import Event
+from harness.report.results import CellResult, cell_from_dict, to_dict
+from harness.report.status import Status
+
+CONNECT_SECONDS = 10.0
+EXTRA = "pip install 'wsk-harness[dask]'"
+
+Observer = Callable[[Cell, Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A job as it travels: its JSON, and the files that it names, by name."""
+
+    job: str
+    files: bytes
+    version: str
+
+
+def run_jobs(jobs: Sequence[CellJob], observer: Observer, address: str) -> bool:
+    """Run all jobs on the scheduler's workers; every job gets a verdict. Gives whether it was interrupted.
+
+    Raises:
+        LabError: no scheduler there, or no worker.
+        UsageError: Dask is not installed, or a worker has another version of the harness.
+    """
+    distributed = _distributed()
+    try:
+        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise LabError(f"no Dask scheduler answers at {address}: {error}", mend="dask scheduler --host ...") from error
+    with client:
+        _check_workers(client, address)
+        futures = {
+            client.submit(run_parcel, pack(job), resources=_resources(job), pure=False, key=_key(job)): job
+            for job in jobs
+        }
+        try:
+            for future in distributed.as_completed(futures):
+                job = futures[future]
+                try:
+                    observer(job.cell, unpack(future.result(), job))
+                except Exception as error:
+                    observer(job.cell, _lost(job, f"its host was lost: {type(error).__name__}: {error}"))
+        except KeyboardInterrupt:
+            client.cancel(list(futures))
+            for future, job in futures.items():
+                if future.status != "finished":
+                    observer(job.cell, _lost(job, "interrupted"))
+            return True
+    return False
+
+
+def run_parcel(parcel: Parcel) -> dict[str, Any]:
+    """On the worker: run one cell; gives its result and, as a tar file, all evidence."""
+    from harness.matrix.run import CellProcess  # late: the scheduler's own process needs none of it
+
+    if parcel.version != __version__:
+        raise RuntimeError(f"this worker has harness {__version__}, the run {parcel.version}")
+    root = Path(tempfile.mkdtemp(prefix="wsk-harness-cell-"))
+    try:
+        with tarfile.open(fileobj=io.BytesIO(parcel.files)) as archive:
+            archive.extractall(root / "in", filter="data")
+        job = CellJob.from_json(parcel.job)
+        folder = root / "out"
+        folder.mkdir()
+        job = replace(
+            job,
+            folder=folder,
+            driver=root / "in" / "driver" / job.driver.name,
+            relay=root / "in" / "relay" / job.relay.name,
+            verifier=root / "in" / "verifier" / job.verifier.name if job.verifier else None,
+            suite=tuple(root / "in" / f"suite{number}" / path.name for number, path in enumerate(job.suite)),
+            image=_image(job),
+        )
+        result = CellProcess(job, lambda cell, event: None).run()
+        return {"result": to_dict(result), "evidence": _tar({"": folder}), "host": os.uname().nodename}
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def pack(job: CellJob) -> Parcel:
+    """The job with all that it needs on another host."""
+    files = {f"driver/{job.driver.name}": job.driver, f"relay/{job.relay.name}": job.relay}
+    if job.verifier is not None:
+        files[f"verifier/{job.verifier.name}"] = job.verifier
+    for number, path in enumerate(job.suite):
+        files[f"suite{number}/{path.name}"] = Path(str(path).split("::", 1)[0])
+    return Parcel(job.to_json(), _tar(files), __version__)
+
+
+def unpack(answer: dict[str, Any], job: CellJob) -> CellResult:
+    """Put the evidence into the cell's folder and give the result as if it had run here."""
+    with tarfile.open(fileobj=io.BytesIO(answer["evidence"])) as archive:
+        archive.extractall(job.folder, filter="data")
+    result = cell_from_dict(answer["result"])
+    return replace(result, folder=f"cells/{job.folder.name}", facts={**result.facts, "worker": str(answer["host"])})
+
+
+def serve(address: str, slots: int, resources_: dict[str, float], name: str = "") -> None:
+    """Be a worker until it is told to end: ``slots`` VMs at once and named resources besides.
+
+    Raises:
+        UsageError: Dask is not installed.
+        LabError: no scheduler answers.
+    """
+    import asyncio
+
+    distributed = _distributed()
+
+    async def work() -> None:
+        try:
+            worker = await distributed.Worker(
+                address, nthreads=slots, resources={"vm": slots, **resources_}, name=name or None, memory_limit=0
+            )
+        except (OSError, TimeoutError) as error:
+            raise LabError(f"no Dask scheduler answers at {address}: {error}") from error
+        await worker.finished()
+
+    asyncio.run(work())
+
+
+def _check_workers(client: Any, address: str) -> None:  # noqa: ANN401 (distributed has no types)
+    versions = client.run(harness_version)
+    if not versions:
+        raise LabError(f"the scheduler at {address} has no worker", mend=f"harness worker {address}")
+    other = {worker: version for worker, version in versions.items() if version != __version__}
+    if other:
+        worker, version = next(iter(other.items()))
+        raise UsageError(f"worker {worker} has harness {version}, this is {__version__}", mend="install the same")
+
+
+def harness_version() -> str:
+    """The version, asked of every worker."""
+    return __version__
+
+
+def _resources(job: CellJob) -> dict[str, float]:
+    """What a worker must have free: a slot, and the device itself where the NIC is a physical one."""
+    needs: dict[str, float] = {"vm": 1}
+    if job.cell.nic.startswith("vfio:"):
+        needs[job.cell.nic] = 1
+    return needs
+
+
+def _key(job: CellJob) -> str:
+    return f"{job.run_id}-{job.folder.name}"
+
+
+def _image(job: CellJob) -> str:
+    """Key of the guest's image on this host; it is built here when it is not there."""
+    from harness.matrix import catalogue
+
+    return catalogue.prepare_guest(job.cell.guest, lambda text: None)
+
+
+def _lost(job: CellJob, reason: str) -> CellResult:
+    return CellResult(
+        job.cell.guest,
+        job.cell.nic,
+        Status.INCONCLUSIVE,
+        reason=reason,
+        fault="lab",
+        driver=job.cell.driver or job.driver.name,
+        folder=f"cells/{job.folder.name}",
+    )
+
+
+def _tar(files: dict[str, Path]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
+        for name, path in files.items():
+            if name:
+                archive.add(path, arcname=name, filter=_plain)
+            else:
+                for child in sorted(path.iterdir()):
+                    archive.add(child, arcname=child.name, filter=_plain)
+    return buffer.getvalue()
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if "__pycache__" in member.name else member
+
+
+def _distributed() -> Any:  # noqa: ANN401
+    try:
+        import distributed
+    except ImportError as error:
+        raise UsageError("runs on several hosts need Dask, which is not installed", mend=EXTRA) from error
+    return distributed
