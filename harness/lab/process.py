@@ -46,6 +46,7 @@ class Child:
                     stdout=subprocess.PIPE if pipe_output else sink,
                     stderr=sink,
                     bufsize=0,
+                    process_group=0,  # a worker asked to end, with its whole group, ends its children in order
                 )
             except OSError as error:
                 raise LabError(f"cannot start {name}: {error}") from error

@@ -29,8 +29,8 @@ INTERRUPTED = "interrupted"
 Emit = Callable[[dict[str, Any]], None]
 
 
-class Interrupted(BaseException):
-    """The parent asked the worker to end; not an ``Exception``, so that no cell swallows it."""
+class Interrupted(KeyboardInterrupt):
+    """The parent asked the worker to end; pytest ends a suite by this base and takes any other for a failed test."""
 
 
 def session(job: CellJob, emit: Emit) -> CellResult:
@@ -52,7 +52,7 @@ def verdict(job: CellJob, emit: Emit, run: Callable[[CellJob, Emit], CellResult]
     """Run the cell and make every way in which it can end a ``CellResult``."""
     try:
         return run(job, emit)
-    except Interrupted:
+    except KeyboardInterrupt:
         return _ended(job, "lab", INTERRUPTED)
     except HarnessError as error:
         fault = "user" if isinstance(error, UsageError) else "driver" if isinstance(error, Failure) else "lab"

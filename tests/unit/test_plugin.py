@@ -37,9 +37,12 @@ class FakeSession:
         self.told.append(f"outside: {error!r}")
 
 
-def run(folder: Path, session: FakeSession, *arguments: str) -> pytest.ExitCode | int:
-    file = folder / "test_one.py"
-    file.write_text("def test_one(wsk, wire):\n    assert (wsk, wire) == ('the driver', 'the network')\n")
+BODY = "def test_one(wsk, wire):\n    assert (wsk, wire) == ('the driver', 'the network')\n"
+
+
+def run(folder: Path, session: FakeSession, *arguments: str, body: str = BODY) -> pytest.ExitCode | int:
+    file = folder / f"{folder.name}.py"  # its own name: pytest keeps modules by name
+    file.write_text(body)
     quiet = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", "/dev/null", f"--rootdir={folder}"]
     return pytest.main([*quiet, *arguments, str(file)], plugins=[CellPlugin(cast(Session, session))])
 
@@ -55,3 +58,10 @@ def test_a_lab_error_before_the_body_is_told_as_one(tmp_path: Path) -> None:
     session = FakeSession(LabError("the capture has died"))
     assert run(tmp_path, session) == 1
     assert session.told == ["outside: LabError('the capture has died')"]
+
+
+def test_a_worker_that_is_asked_to_end_begins_no_other_test(tmp_path: Path) -> None:
+    session = FakeSession()
+    lines = "from harness.matrix.worker import Interrupted\ndef test_one():\n    raise Interrupted\n"
+    assert run(tmp_path, session, body=lines) == pytest.ExitCode.INTERRUPTED
+    assert session.told == []
