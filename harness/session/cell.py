@@ -221,6 +221,8 @@ def _run_suite(job: CellJob, session: Session) -> None:
     if plugin.collection_errors:
         more = f" (and {len(plugin.collection_errors) - 1} more)" if len(plugin.collection_errors) > 1 else ""
         raise UsageError(f"a test file cannot be read: {plugin.collection_errors[0]}{more}", detail=log.read_text())
+    if code == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt  # pytest has kept it to itself
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         raise UsageError(f"no test is selected in {', '.join(suite)}", mend="check --suite and -k")
     if code == pytest.ExitCode.USAGE_ERROR:
