@@ -172,6 +172,19 @@ def replay(
     raise typer.Exit(command.replay(source, pack=pack, output=output, reader=reader, as_json=json))
 
 
+@app.command()
+def bench(
+    name: Annotated[list[str] | None, typer.Argument(help="readers, growth, verdicts, fuzz [default: all].")] = None,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Frames, or files of fuzz.")] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Keep the captures there.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure the harness against other tools (from a checkout)."""
+    from harness import bench as benchmarks
+
+    raise typer.Exit(benchmarks.run(tuple(name or ()), count, folder, as_json=json))
+
+
 @app.command(name="test")
 def selftest(
     output: Output = None,
@@ -203,14 +216,45 @@ def setup(
 
 @image.command("build")
 def image_build(
-    name: Annotated[str, typer.Argument(help="Guest whose image to build.")],
-    refresh: Annotated[bool, typer.Option("--refresh", help="Build anew, with the newest packages.")] = False,
+    guest: Annotated[str, typer.Argument(help="Guest whose image to build: wine, or windows with --iso and --name.")],
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Build anew, not from the cache or where it stopped.")
+    ] = False,
+    iso: Annotated[Path | None, typer.Option("--iso", help="windows: installation media.")] = None,
+    virtio_iso: Annotated[
+        Path | None, typer.Option("--virtio-iso", help="windows: virtio-win ISO, for NetKVM.")
+    ] = None,
+    openssh: Annotated[
+        Path | None, typer.Option("--openssh", help="windows: Win32-OpenSSH .zip or .msi, where the media have none.")
+    ] = None,
+    edition: Annotated[str, typer.Option("--edition", help="windows: name or number, if the media have several.")] = "",
+    name: Annotated[str, typer.Option("--name", help="windows: name of the guest, such as ws2022.")] = "",
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", help="windows: file with the product key, not for evaluation media.")
+    ] = None,
+    show: Annotated[
+        list[str] | None, typer.Option("--show-nic", help="windows: NIC model to show it once; several times.")
+    ] = None,
+    bios: Annotated[bool, typer.Option("--bios", help="windows: BIOS instead of UEFI.")] = False,
+    patience: Annotated[float, typer.Option("--patience", min=0.1, help="windows: factor for every deadline.")] = 1.0,
+    memory: Annotated[int | None, typer.Option("--memory", min=512, help="windows: guest memory in MiB.")] = None,
     no_install: NoInstall = False,
 ) -> None:
-    """Build a guest's image, unless the cache has it."""
+    """Build a guest's image, unless the cache has it; an interrupted Windows build goes on where it stopped."""
     from harness.matrix import catalogue
 
-    print(catalogue.prepare_guest(name, lambda text: print(text, file=sys.stderr, flush=True), refresh=refresh))
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    if guest != "windows":
+        print(catalogue.prepare_guest(guest, say, refresh=refresh))
+        return
+    from harness.images.windows import command
+
+    options = command.Options(
+        iso, virtio_iso, openssh, edition, name, key_file, tuple(show or ()), bios, patience, memory, refresh
+    )
+    print(command.build(options, say))
 
 
 @image.command("list")
@@ -276,10 +320,11 @@ def driver_check(
     from dataclasses import asdict
 
     from harness.drivers.check import check
+    from harness.drivers.sign import check_signed
 
     if not file.is_file():
         raise UsageError(f"no such file: {file}")
-    points = check(file, signed=signed)
+    points = check_signed(file) if signed else check(file)
     if json:
         _print_json({"schema": 1, "file": str(file), "points": [asdict(point) for point in points]})
     else:
@@ -287,6 +332,35 @@ def driver_check(
             code = f" (Windows error {point.win32_error})" if not point.ok and point.win32_error else ""
             print(f"{'ok' if point.ok else 'WRONG':5} {point.name}: {point.detail}{code}")
     raise typer.Exit(EXIT_PASSED if all(point.ok for point in points) else EXIT_FAILED)
+
+
+@driver.command("sign")
+def driver_sign(
+    files: Annotated[list[Path] | None, typer.Argument(help="Drivers to sign [default: the sample].")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the signed copies.")] = Path("signed"),
+    no_install: NoInstall = False,
+) -> None:
+    """Sign drivers with the lab's certificate, for Windows in test mode, and print where the copies are."""
+    from harness.drivers import build as drivers
+    from harness.drivers import sign
+
+    for file in files or [drivers.build().wsksend_sys]:
+        print(sign.sign(file, output / file.name))
+    print(f"certificate: {sign.certificate().cer}", file=sys.stderr)
+
+
+@app.command()
+def accept(
+    guest: Annotated[str, typer.Option("--guest", help="Windows guest that has an image.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder [default: accept/GUEST].")] = None,
+    step: Annotated[list[str] | None, typer.Option("--step", help="Only this step; several times.")] = None,
+    json: Json = False,
+    no_install: NoInstall = False,
+) -> None:
+    """Settle on a real Windows what only Windows can tell: every step run, judged and timed, and a report to send."""
+    from harness.accept import command
+
+    raise typer.Exit(command.run(guest, output or Path("accept") / guest, tuple(step or ()), as_json=json))
 
 
 def run_app(arguments: list[str]) -> int:

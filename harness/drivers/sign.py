@@ -17,13 +17,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pefile
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from harness.drivers.check import ERROR_INVALID_IMAGE_HASH, Point
+from harness.drivers.check import ERROR_INVALID_IMAGE_HASH, Point, check
 from harness.errors import LabError, UsageError
 
 TOOL = "osslsigncode"
@@ -112,6 +113,11 @@ def sign(path: Path, out: Path, *, signer: Certificate | None = None) -> Path:
     return out
 
 
+def check_signed(path: Path) -> tuple[Point, ...]:
+    """Every point of ``harness.drivers.check`` for a signed driver, and those of its signature."""
+    return (*check(path, signed=True), *points(path))
+
+
 def points(path: Path) -> tuple[Point, ...]:
     """Whether a file's signature holds: its value, and a certificate that is for code signing and valid now.
 
@@ -126,8 +132,6 @@ def points(path: Path) -> tuple[Point, ...]:
 
 def embedded_certificates(path: Path) -> list[x509.Certificate]:
     """Certificates in a PE file's signature; none when there is no readable signature."""
-    import pefile
-
     try:
         image = pefile.PE(str(path), fast_load=True)
     except (OSError, pefile.PEFormatError):

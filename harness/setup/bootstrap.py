@@ -20,7 +20,10 @@ PURPOSES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("run",): ("drivers", "image", "lab"),
     ("test",): ("drivers", "image", "lab", "test"),
     ("image", "build"): ("image", "drivers"),
+    ("image", "build", "windows"): ("windows", "lab"),
     ("driver", "build"): ("drivers",),
+    ("driver", "sign"): ("drivers", "sign"),
+    ("accept",): ("drivers", "lab", "windows"),
 }
 
 
@@ -29,7 +32,7 @@ def purposes(arguments: Sequence[str]) -> tuple[str, ...]:
     words = tuple(word for word in arguments if not word.startswith("-"))
     if "--help" in arguments:
         return ()
-    return PURPOSES.get(words[:1]) or PURPOSES.get(words[:2], ())
+    return next((PURPOSES[words[:count]] for count in (3, 2, 1) if words[:count] in PURPOSES), ())
 
 
 def ensure(arguments: list[str], package: Path) -> None:

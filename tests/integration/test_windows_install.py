@@ -25,7 +25,6 @@ from tests.unit.test_seed import openssh_zip
 from tests.unit.windows_kit import need
 
 DEADLINES = phases.Deadlines(boot=120, copy=120, specialize=120, provision=120, power_off=60)
-pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

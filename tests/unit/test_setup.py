@@ -45,7 +45,7 @@ def test_every_package_says_why_and_how_to_see_it() -> None:
     for package in debian.packages():
         assert package.why, package
         assert package.commands or package.files, package
-        assert set(package.purposes) <= {"venv", "drivers", "image", "lab", "test"}
+        assert set(package.purposes) <= {"venv", "drivers", "image", "lab", "test", "sign", "windows"}
 
 
 def test_purposes_of_commands_are_in_the_list() -> None:
@@ -78,6 +78,10 @@ def test_sbin_counts_although_an_ordinary_path_leaves_it_out(monkeypatch: pytest
         ("test", {"drivers", "image", "lab", "test"}),
         ("driver build", {"drivers"}),
         ("driver check a.sys", set()),
+        ("driver sign a.sys", {"drivers", "sign"}),
+        ("image build windows --iso a.iso", {"windows", "lab"}),
+        ("image build wine", {"image", "drivers"}),
+        ("accept --guest a", {"drivers", "lab", "windows"}),
         ("image list", set()),
         ("run --help", set()),
         ("--version", set()),

@@ -28,7 +28,7 @@ def unsigned() -> Path:
 
 
 def report(path: Path) -> dict[str, check.Point]:
-    return {point.name: point for point in (*check.check(path, signed=True), *sign.points(path))}
+    return {point.name: point for point in sign.check_signed(path)}
 
 
 def red(path: Path) -> dict[str, int | None]:
