@@ -131,9 +131,10 @@ class Source:
 
 
 def _readinto(data: IO[bytes], view: memoryview) -> int:
-    into = getattr(data, "readinto", None)
-    if into is not None:
-        return int(into(view) or 0)
-    piece = data.read(len(view))
+    """Read once; ``read1`` gives what there is before damage, where ``readinto`` would throw it away."""
+    once = getattr(data, "read1", None)
+    if once is None:
+        return int(data.readinto(view) or 0)  # type: ignore[attr-defined]
+    piece = once(len(view))
     view[: len(piece)] = piece
     return len(piece)

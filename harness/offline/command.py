@@ -7,14 +7,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import EXIT_PASSED, UsageError
-from harness.offline import bundle
 from harness.offline.output import to_json, to_text
 from harness.offline.stretches import Choice
 from harness.offline.verify import FileVerdict, Reader
 from harness.offline.verify import verify as judge_file
 from harness.report.status import exit_code
+
+if TYPE_CHECKING:
+    from harness.offline.bundle import Replayed
 
 
 def verify(
@@ -35,6 +38,8 @@ def replay(source: Path, *, pack: bool, output: Path | None, reader: str, as_jso
     Raises:
         UsageError: there is no run, or the reader is not known.
     """
+    from harness.offline import bundle  # archives are of no use to ``verify``
+
     if pack:
         print(bundle.pack(source, output))
         return EXIT_PASSED
@@ -61,7 +66,7 @@ def replay(source: Path, *, pack: bool, output: Path | None, reader: str, as_jso
     return exit_code([status])
 
 
-def _replayed(cell: bundle.Replayed) -> Iterator[str]:
+def _replayed(cell: Replayed) -> Iterator[str]:
     """A cell in lines: its status, and each case whose status is another today."""
     yield f"{cell.status.value:12} {cell.cell}{f': {cell.reason}' if cell.reason else ''}"
     for change in cell.changes:

@@ -374,7 +374,7 @@ def _doubtful(first: Frames, second: Frames) -> Iterator[Damaged]:
     yield doubt("seen-twice", made.pcapng(bare, interfaces=both), "several interfaces")
     raw_ip = [Record(data[14:]) for data in (*first, *second)]
     yield doubt("raw-ip", made.pcap(raw_ip, link=made.RAW), "raw IP")
-    yield doubt("gzip-truncated", gzip.compress(plain)[:-3000], "marker")
+    yield doubt("gzip-truncated", gzip.compress(plain)[:-3000], "nobody could say")
 
 
 def _unmarked(first: Frames, second: Frames) -> Iterator[Damaged]:
