@@ -37,6 +37,14 @@ class HarnessError(Exception):
         return f"{self.what}; {self.mend}" if self.mend else self.what
 
 
+def interruption(error: BaseException) -> KeyboardInterrupt | None:
+    """The interruption that led to ``error``: what it cut short may fail to close, and raise another in its place."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__context__
+    return seen
+
+
 class UsageError(HarnessError):
     """The user asked for something that cannot be: a wrong option, key, name, path or right."""
 

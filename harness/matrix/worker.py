@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness import resources
-from harness.errors import Failure, HarnessError, UsageError
+from harness.errors import Failure, HarnessError, UsageError, interruption
 from harness.matrix.cells import CellJob
 from harness.matrix.events import encode
 from harness.report.results import CellResult
@@ -55,6 +55,8 @@ def verdict(job: CellJob, emit: Emit, run: Callable[[CellJob, Emit], CellResult]
     except KeyboardInterrupt:
         return _ended(job, "lab", INTERRUPTED)
     except HarnessError as error:
+        if interruption(error):
+            return _ended(job, "lab", INTERRUPTED)
         fault = "user" if isinstance(error, UsageError) else "driver" if isinstance(error, Failure) else "lab"
         return _ended(job, fault, error.line(), error.detail)
     except Exception as error:  # the boundary of the process: nothing above it could tell the parent

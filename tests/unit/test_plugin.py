@@ -60,8 +60,10 @@ def test_a_lab_error_before_the_body_is_told_as_one(tmp_path: Path) -> None:
     assert session.told == ["outside: LabError('the capture has died')"]
 
 
-def test_a_worker_that_is_asked_to_end_begins_no_other_test(tmp_path: Path) -> None:
+@pytest.mark.parametrize("closing", ["pass", "raise OSError('the relay answered something else')"])
+def test_a_worker_that_is_asked_to_end_begins_no_other_test(tmp_path: Path, closing: str) -> None:
     session = FakeSession()
-    lines = "from harness.matrix.worker import Interrupted\ndef test_one():\n    raise Interrupted\n"
-    assert run(tmp_path, session, body=lines) == pytest.ExitCode.INTERRUPTED
+    head = "from harness.matrix.worker import Interrupted\ndef test_one():\n"
+    body = f"    try:\n        raise Interrupted\n    finally:\n        {closing}\n"
+    assert run(tmp_path, session, body=head + body) == pytest.ExitCode.INTERRUPTED
     assert session.told == []
