@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.api import Wire, Wsk
-from harness.errors import UsageError
+from harness.errors import UsageError, interruption
 from harness.report.status import Status
 from harness.session.case import Session
 
@@ -71,6 +71,8 @@ class CellPlugin:
         try:
             answer = yield
         except Exception as caught:
+            if interrupt := interruption(caught):
+                raise interrupt from None
             error = caught
         except BaseException as caught:  # skip, exit and keyboard interrupt go on after the case is closed
             if isinstance(caught, pytest.skip.Exception):
