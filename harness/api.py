@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
@@ -165,6 +166,17 @@ class DatagramSocket:
             self._do(ops.Close(self.number))
 
 
+class ProviderUnreachable(Exception):
+    """The guest's WSK provider has no device to tell it how to behave; the text is the status of opening it."""
+
+
+@dataclass(slots=True)
+class Forced:
+    """How often a forced behaviour acted; known once its block has ended."""
+
+    acted: int = 0
+
+
 class Wsk:
     """The driver under test, as a WSK client: what a test calls ``wsk``."""
 
@@ -200,6 +212,53 @@ class Wsk:
         finally:
             sock.close()
 
+    @contextmanager
+    def forced(
+        self,
+        calls: ops.Calls,
+        effects: ops.Effects,
+        *,
+        status: int = 0,
+        delay_ms: int = 0,
+        skip: int = 0,
+        count: int = 0,
+        on: DatagramSocket | None = None,
+    ) -> Iterator[Forced]:
+        """Have the guest's WSK provider behave in a way that a provider may, until the block ends.
+
+        The arguments are those of ``harness.wsk.operations.Force``; ``on`` must be bound.
+
+        Raises:
+            Failure: the provider refused the rule.
+        """
+        rule = ops.Force(calls, effects, status, delay_ms, skip, count, on.number if on is not None else None)
+        step = self._recorder.execute(rule)[0]
+        if step.outcome.ioctl:
+            raise Failure(f"the guest's provider refused {rule}: {status_name(step.outcome.ioctl)}")
+        forced = Forced()
+        try:
+            yield forced
+        finally:
+            forced.acted = self.relent()
+
+    def ioctl(
+        self, code: int, payload: bytes, capacity: int, *, refused: int, on: DatagramSocket | None = None
+    ) -> ops.Outcome:
+        """One IOCTL as it is, which the driver must refuse with that status; ``on`` puts a socket's handle into it."""
+        number = on.number if on is not None else None
+        return self._recorder.execute(ops.Ioctl(code, payload, capacity, refused, number))[0].outcome
+
+    def relent(self) -> int:
+        """End all forced behaviour; how many calls were acted on, by all rules together.
+
+        Raises:
+            ProviderUnreachable: the guest's provider cannot be told anything (a real Windows).
+        """
+        outcome = self._recorder.execute(ops.Relent())[0].outcome
+        if outcome.ioctl:
+            raise ProviderUnreachable(status_name(outcome.ioctl))
+        return sum(int.from_bytes(outcome.data[at : at + 4], "little") for at in range(0, len(outcome.data), 4))
+
     def unload(self) -> ops.Step:
         """Stop the driver's service."""
         return self._recorder.execute(ops.Unload())[0]
@@ -212,8 +271,9 @@ class Wsk:
 class Wire:
     """The DUT network as a test sees it: who is there, and what a send must or must not put on it."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, recorder: Recorder) -> None:
         self._site = site
+        self._recorder = recorder
         self.expectations: list[tuple[ops.Step, bool]] = []
 
     def peer(self, port: int, *, index: int = 0, family: Family = AF_INET) -> Endpoint:
@@ -226,6 +286,12 @@ class Wire:
     def guest_address(self, which: int = 0, family: Family = AF_INET) -> Address:
         """The guest's primary (0) or secondary (1) address on the DUT NIC."""
         return self._site.interfaces4[which].ip if family is Family.INET else self._site.interfaces6[which].ip
+
+    def reply(self, source: Endpoint, sock: DatagramSocket, data: bytes) -> ops.Step:
+        """A host peer sends ``data`` from ``source`` (see ``peer``) to the local address of a bound socket."""
+        assert sock.local is not None, "the socket is not bound"
+        address = sock.local.address if int(sock.local.address) else self.guest_address(0, source.family)
+        return self._recorder.execute(ops.PeerSend(source, Endpoint(address, sock.local.port), data))[0]
 
     def expect(self, *sent: Sent) -> None:
         """Each of these sends must reach the wire.

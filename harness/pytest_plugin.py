@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.api import Wire, Wsk
+from harness.api import ProviderUnreachable, Wire, Wsk
 from harness.errors import UsageError, interruption
 from harness.report.status import Status
 from harness.session.case import Session
@@ -48,6 +48,11 @@ class CellPlugin:
     def wire(self) -> Wire:
         """The DUT network."""
         return self.session.case.wire
+
+    @pytest.fixture
+    def provider(self) -> None:
+        """Needed by tests that force the provider's behaviour: skips where it cannot be told."""
+        _need_provider(self.session.case.wsk)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell how many cases there are before the first begins."""
@@ -110,6 +115,19 @@ def wsk(request: pytest.FixtureRequest) -> Wsk:
 def wire(request: pytest.FixtureRequest) -> Wire:
     """The DUT network; outside a cell it says how to run the test."""
     return _cell(request).session.case.wire
+
+
+@pytest.fixture
+def provider(request: pytest.FixtureRequest) -> None:
+    """Needed by tests that force the provider's behaviour: skips where it cannot be told."""
+    _need_provider(_cell(request).session.case.wsk)
+
+
+def _need_provider(wsk: Wsk) -> None:
+    try:
+        wsk.relent()
+    except ProviderUnreachable as error:
+        pytest.skip(f"the guest's WSK provider cannot be told how to behave ({error})")
 
 
 def _cell(request: pytest.FixtureRequest) -> CellPlugin:

@@ -21,10 +21,14 @@ struct lx_in_pktinfo {
     uint32_t destination;
 };
 
-typedef struct _OUT {
+typedef struct _SINK {
     PUCHAR Block;
     ULONG Room;
     ULONG Used;
+    /* TOS and ECN share a byte, and Linux would let the later message win: they are joined and come last. */
+    int TosLevel; /* LX_SOL_IP or LX_SOL_IPV6 */
+    INT Tos;      /* -1: not given */
+    INT Ecn;      /* likewise */
 } SINK;
 
 static NTSTATUS Emit(SINK *Out, int Level, int Type, const VOID *Data, ULONG Length) {
@@ -44,7 +48,7 @@ static NTSTATUS Emit(SINK *Out, int Level, int Type, const VOID *Data, ULONG Len
 }
 
 /* An INT that must fit in a byte: TOS, traffic class, ECN. */
-static NTSTATUS EmitByte(SINK *Out, int Level, int Type, const UCHAR *Data, ULONG Length, BOOLEAN Ecn) {
+static NTSTATUS NoteByte(SINK *Out, int Level, const UCHAR *Data, ULONG Length, BOOLEAN Ecn) {
     INT Value;
 
     if (Length != sizeof(Value)) {
@@ -55,7 +59,31 @@ static NTSTATUS EmitByte(SINK *Out, int Level, int Type, const UCHAR *Data, ULON
     if (Value < 0 || Value > (Ecn ? 2 : 255)) {
         return STATUS_INVALID_PARAMETER;
     }
-    return Emit(Out, Level, Type, &Value, sizeof(Value));
+    Out->TosLevel = Level;
+    if (Ecn) {
+        Out->Ecn = Value;
+    } else {
+        Out->Tos = Value;
+    }
+    return STATUS_SUCCESS;
+}
+
+/* The byte that the notes make. ECN alone keeps the upper six bits that the socket has as an option. */
+static NTSTATUS EmitByte(SINK *Out, int Fd) {
+    int Type = Out->TosLevel == LX_SOL_IP ? LX_IP_TOS : LX_IPV6_TCLASS;
+    INT Value = Out->Tos;
+    uint32_t Size = sizeof(Value);
+
+    if (Out->Tos < 0 && Out->Ecn < 0) {
+        return STATUS_SUCCESS;
+    }
+    if (Out->Ecn >= 0) {
+        if (Value < 0 && (LinuxGetOption(Fd, Out->TosLevel, Type, &Value, &Size) < 0 || Value < 0)) {
+            Value = 0;
+        }
+        Value = (Value & 0xFC) | Out->Ecn;
+    }
+    return Emit(Out, Out->TosLevel, Type, &Value, sizeof(Value));
 }
 
 static NTSTATUS EmitPktinfo4(SINK *Out, const UCHAR *Data, ULONG Length) {
@@ -92,9 +120,9 @@ static NTSTATUS Translate(SINK *Out, const CMSGHDR *Header, const UCHAR *Data, U
         case WINDOWS_PKTINFO:
             return EmitPktinfo4(Out, Data, Length);
         case WINDOWS_IP_TOS:
-            return EmitByte(Out, LX_SOL_IP, LX_IP_TOS, Data, Length, FALSE);
+            return NoteByte(Out, LX_SOL_IP, Data, Length, FALSE);
         case WINDOWS_ECN:
-            return EmitByte(Out, LX_SOL_IP, LX_IP_TOS, Data, Length, TRUE);
+            return NoteByte(Out, LX_SOL_IP, Data, Length, TRUE);
         case WINDOWS_IP_OPTIONS:
             return Length == 0 ? STATUS_SUCCESS : STATUS_NOT_SUPPORTED;
         }
@@ -104,9 +132,9 @@ static NTSTATUS Translate(SINK *Out, const CMSGHDR *Header, const UCHAR *Data, U
             return Length == sizeof(IN6_PKTINFO) ? Emit(Out, LX_SOL_IPV6, LX_IPV6_PKTINFO, Data, Length)
                                                  : STATUS_INVALID_PARAMETER;
         case WINDOWS_IPV6_TCLASS:
-            return EmitByte(Out, LX_SOL_IPV6, LX_IPV6_TCLASS, Data, Length, FALSE);
+            return NoteByte(Out, LX_SOL_IPV6, Data, Length, FALSE);
         case WINDOWS_ECN:
-            return EmitByte(Out, LX_SOL_IPV6, LX_IPV6_TCLASS, Data, Length, TRUE);
+            return NoteByte(Out, LX_SOL_IPV6, Data, Length, TRUE);
         case WINDOWS_IPV6_RTHDR:
             return Length == 0 ? STATUS_SUCCESS : STATUS_NOT_SUPPORTED;
         }
@@ -117,8 +145,9 @@ static NTSTATUS Translate(SINK *Out, const CMSGHDR *Header, const UCHAR *Data, U
 }
 
 /* Walks a client's block. Its length includes the padding behind the last message; one without is not well formed. */
-NTSTATUS ControlsToLinux(const VOID *Block, ULONG Length, PUCHAR Out, ULONG Room, ULONG *Used) {
-    SINK Target = {Out, Room, 0};
+NTSTATUS ControlsToLinux(int Fd, const VOID *Block, ULONG Length, PUCHAR Out, ULONG Room, ULONG *Used) {
+    SINK Target = {Out, Room, 0, LX_SOL_IP, -1, -1};
+    NTSTATUS Status;
     const UCHAR *At = Block;
     ULONG Left = Length;
 
@@ -126,7 +155,6 @@ NTSTATUS ControlsToLinux(const VOID *Block, ULONG Length, PUCHAR Out, ULONG Room
         const CMSGHDR *Header = (const CMSGHDR *)At;
         ULONG Data;
         ULONG Space;
-        NTSTATUS Status;
 
         if (Left < sizeof(*Header) || Header->cmsg_len < sizeof(*Header) || Header->cmsg_len > Left) {
             return STATUS_INVALID_PARAMETER;
@@ -143,6 +171,7 @@ NTSTATUS ControlsToLinux(const VOID *Block, ULONG Length, PUCHAR Out, ULONG Room
         At += Space;
         Left -= Space;
     }
+    Status = EmitByte(&Target, Fd);
     *Used = Target.Used;
-    return STATUS_SUCCESS;
+    return Status;
 }

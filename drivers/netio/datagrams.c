@@ -153,7 +153,7 @@ VOID SendRun(PWORK Work) {
     } else if (!IsDestination(&To)) {
         Status = STATUS_INVALID_ADDRESS_COMPONENT;
     } else if (Work->ControlLength != 0) {
-        Status = ControlsToLinux(Work->Control, Work->ControlLength, Control, sizeof(Control), &ControlUsed);
+        Status = ControlsToLinux(Socket->Fd, Work->Control, Work->ControlLength, Control, sizeof(Control), &ControlUsed);
     }
     if (NT_SUCCESS(Status)) {
         Message.name = &To;

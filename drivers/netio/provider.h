@@ -165,7 +165,7 @@ NTSTATUS WSKAPI ProviderControlSocket(PWSK_SOCKET Socket, WSK_CONTROL_SOCKET_TYP
                                       ULONG Level, SIZE_T InputSize, PVOID InputBuffer, SIZE_T OutputSize,
                                       PVOID OutputBuffer, SIZE_T *OutputSizeReturned, PIRP Irp);
 VOID ControlRun(PWORK Work);
-NTSTATUS ControlsToLinux(const VOID *Block, ULONG Length, PUCHAR Out, ULONG Room, ULONG *Used);
+NTSTATUS ControlsToLinux(int Fd, const VOID *Block, ULONG Length, PUCHAR Out, ULONG Room, ULONG *Used);
 
 /* status.c */
 NTSTATUS StatusFromLinux(int64_t Result);

@@ -96,6 +96,10 @@ class Predictor:
         if isinstance(operation, op.PeerSend):
             self._inbox.arrive(operation, self._open.values(), self.site)
             return self._plain(step, Situation.ACCEPTED, calls=False)
+        if isinstance(operation, op.Ioctl):
+            cite = "drivers/include/wsksend_abi.h"
+            rule = StatusRule(False, frozenset({operation.refused}), Mark.DOCUMENTED, cite)
+            return Prediction(step.number, step.case, calls=False, status=rule, rules=(cite,))
         prediction = self._provider.bend(step, self._call(step, operation))
         if step.number in self._abandoned:
             return _abandoned(prediction)

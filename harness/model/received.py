@@ -1,7 +1,7 @@
 """What a receive must bring: the datagrams that host peers sent, sorted to the sockets that are bound to receive them.
 
 Rules (WDK WskReceiveFrom, SIO_WSK_SET_REMOTE_ADDRESS, SIO_WSK_SET_SENDTO_ADDRESS): a socket receives what is sent to
-its local address and port; with a fixed remote address only what comes from there, with a fixed destination from anybody.
+its local address and port; with a fixed remote address only what comes from there, with a fixed destination all.
 Two sockets that could both receive a datagram make it nobody's: the model then says nothing of it.
 """
 

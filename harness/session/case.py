@@ -17,6 +17,7 @@ from harness.capture.frames import CapturedFrame, Integrity
 from harness.errors import Failure, HarnessError, LabError
 from harness.matrix.events import Collected, encode
 from harness.model.predict import predict
+from harness.model.provider import describe
 from harness.model.site import Site
 from harness.report.results import CaseResult, Datagrams, Observed
 from harness.report.results import Finding as RecordedFinding
@@ -25,7 +26,8 @@ from harness.session.expectations import frames_of, is_guest_ip, since, unmet
 from harness.session.watch import Unwatched, Watch, with_findings
 from harness.verify.judge import doubts_of, judge
 from harness.verify.verdict import CaseVerdict, Finding
-from harness.wsk.operations import Accounts, Operation, Outcome, Step
+from harness.wsk.operations import Accounts, Force, Operation, Outcome, PeerSend, Step
+from harness.wsk.types import Endpoint
 
 UNLOAD = "harness::the driver unloads"
 SETTLE_SECONDS = 2.0
@@ -40,6 +42,13 @@ class DriverUnderTest(Protocol):
 
     def accounts(self) -> Accounts | None:
         """The driver's own books, or None for a driver that keeps none."""
+
+
+class PeerSender(Protocol):
+    """What a session asks of the host peers."""
+
+    def send(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
+        """Send one datagram to the guest. Raises LabError."""
 
 
 class Capture(Protocol):
@@ -80,6 +89,7 @@ class Session:
         capture: the session's capture.
         record: takes each step as it happens (``operations.jsonl``).
         emit: takes progress events.
+        peers: the host peers, for tests in which they send.
     """
 
     def __init__(
@@ -89,8 +99,10 @@ class Session:
         capture: Capture,
         record: Callable[[Step], None],
         emit: Callable[[dict[str, Any]], None],
+        peers: PeerSender | None = None,
     ) -> None:
         self._site = site
+        self._peers = peers
         self._driver = driver
         self._capture = capture
         self._record = record
@@ -120,7 +132,7 @@ class Session:
     def execute(self, *operations: Operation) -> list[Step]:
         """Execute operations on the driver and record them as steps of the running case (``harness.api.Recorder``)."""
         case = self.case
-        outcomes = self._driver.execute(operations)
+        outcomes = self._carry_out(operations)
         steps = []
         for operation, outcome in zip(operations, outcomes, strict=True):
             step = Step(self._steps, case.name, operation, outcome)
@@ -130,13 +142,28 @@ class Session:
         case.steps += steps
         return steps
 
+    def _carry_out(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """What peers send is sent here, all else by the driver; the order is kept."""
+        if not any(isinstance(operation, PeerSend) for operation in operations):
+            return self._driver.execute(operations)
+        outcomes: list[Outcome] = []
+        for operation in operations:
+            if not isinstance(operation, PeerSend):
+                outcomes += self._driver.execute((operation,))
+                continue
+            if self._peers is None:
+                raise LabError("this lab has no host peers that send")
+            self._peers.send(operation.source, operation.destination, operation.data)
+            outcomes.append(Outcome())
+        return outcomes
+
     def begin_case(self, name: str) -> None:
         """Open a case.
 
         Raises:
             LabError: the guest or the capture was lost earlier, or the start marker does not appear.
         """
-        self._case = Case(name, Wsk(self), Wire(self._site), time.monotonic())
+        self._case = Case(name, Wsk(self), Wire(self._site, self), time.monotonic())
         if self._lost:
             raise LabError(f"not run: {self._lost}")
         self._capture.begin(name)
@@ -266,13 +293,20 @@ class Session:
             findings=tuple(RecordedFinding(**asdict(finding)) for finding in findings),
             observed=tuple(Observed(**asdict(item)) for item in verdict.observed) if verdict else (),
             background=dict(verdict.background) if verdict else {},
-            evidence={"frames": "-".join(map(str, case.frames))} if case.frames else {},
+            evidence=_evidence(case),
         )
         if self.results and self.results[-1].id == result.id:
             self.results.pop()  # a fixture's clean-up failed after the verdict: the case has one result, the worse
         self.results.append(result)
         self._emit(encode(result))
         return status
+
+
+def _evidence(case: Case) -> dict[str, str]:
+    """Where the case lies in the capture, and how the provider was told to behave in it."""
+    forced = [describe(step.operation) for step in case.steps if isinstance(step.operation, Force)]
+    evidence = {"frames": "-".join(map(str, case.frames))} if case.frames else {}
+    return evidence | ({"provider told": "; ".join(dict.fromkeys(forced))} if forced else {})
 
 
 def _one_line(error: BaseException) -> str:

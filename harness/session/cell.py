@@ -31,6 +31,7 @@ from harness.lab.network import (
     PEERS,
     LabNetwork,
 )
+from harness.lab.peers import Peers
 from harness.matrix import catalogue
 from harness.matrix.cells import CellJob
 from harness.matrix.events import Phase, encode
@@ -96,6 +97,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
     with ExitStack() as stack:
         with notes.phase("lab"):
             network = stack.enter_context(_network(job))
+            peers = stack.enter_context(Peers())
             site = site_of(guest, nic, network)
             capture = _capture(job.folder, network)
             machine = _machine(job, guest, nic, network, notes, stack)
@@ -116,7 +118,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             site,
             phase=notes.phase,
             connect=lambda: _shell(job, guest, machine),
-            session=lambda driver: Session(site, driver, capture, record, tell),
+            session=lambda driver: Session(site, driver, capture, record, tell, peers),
             states=None if job.cold or not job.isolated else States(),
             versions=notes.versions,
         )
@@ -206,6 +208,17 @@ def _facts(network: Bridges) -> dict[str, str]:
     return {"netfilter on bridges": ", ".join(f"{name} {value}" for name, value in netfilter.items()) or "not loaded"}
 
 
+class _Only:
+    """Leaves the cases of a retry and no other."""
+
+    def __init__(self, ids: tuple[str, ...]) -> None:
+        self._ids = frozenset(ids)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep what was asked for."""
+        items[:] = [item for item in items if item.nodeid in self._ids]
+
+
 def _run_suite(job: CellJob, session: Session) -> None:
     """Run pytest in this process with the cell's plugin; its own words go to a log.
 
@@ -217,7 +230,8 @@ def _run_suite(job: CellJob, session: Session) -> None:
     log = job.folder / SUITE_LOG
     with log.open("w", encoding="utf-8") as words, contextlib.redirect_stdout(words):
         arguments = ["-q", "-p", "no:cacheprovider", f"--rootdir={Path(suite[0]).parent}", "-c", "/dev/null"]
-        code = pytest.main([*arguments, *job.pytest_args, *suite], plugins=[plugin])
+        plugins = [plugin, _Only(job.only)] if job.only else [plugin]
+        code = pytest.main([*arguments, *job.pytest_args, *suite], plugins=plugins)
     if plugin.collection_errors:
         more = f" (and {len(plugin.collection_errors) - 1} more)" if len(plugin.collection_errors) > 1 else ""
         raise UsageError(f"a test file cannot be read: {plugin.collection_errors[0]}{more}", detail=log.read_text())
@@ -237,7 +251,7 @@ def _result(job: CellJob, session: Session, notes: _Notes) -> CellResult:
         job.cell.nic,
         status,
         reason="" if session.results else "no case was judged",
-        driver=job.driver.name,
+        driver=job.cell.driver or job.driver.name,
         accelerator=notes.accelerator,
         timings=dict(notes.timings),
         cases=tuple(session.results),

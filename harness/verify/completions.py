@@ -97,9 +97,14 @@ def _without_call(result: Judged, prediction: Prediction, ioctl: int) -> None:
         result.wrong(
             Verdict.ALTERED, prediction.step, "ioctl", nt.name(nt.SUCCESS), nt.name(ioctl), "refused by the driver"
         )
-    elif rule.success is not True and refused:
+    elif rule.asserted and refused and ioctl not in rule.named:
+        wanted = " or ".join(sorted(nt.name(value) for value in rule.named))
+        result.wrong(Verdict.ALTERED, prediction.step, "ioctl", wanted, nt.name(ioctl), rule.cite)
+    elif rule.success is not True and refused and not rule.asserted:
         named = " or ".join(sorted(nt.name(value) for value in rule.named))
         result.observed.append(Observation(prediction.step, "ioctl", named, nt.name(ioctl), rule.cite))
+    elif refused:
+        return
     elif prediction.calls:
         result.wrong(Verdict.MISSING, prediction.step, "completion", "a record of the call", "none")
     elif rule.success is False:

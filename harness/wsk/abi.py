@@ -162,6 +162,11 @@ def encode(  # noqa: C901 - one arm for each operation of the interface
             return _request(layouts.IOCTL_RECEIVE, layouts.RECEIVE, handle, *wait, ticket, reply=reply)
         case ops.Close():
             return _request(layouts.IOCTL_CLOSE, layouts.SOCKET, handle, reply=layouts.COMPLETION.size)
+        case ops.Ioctl():
+            payload = operation.payload
+            if operation.socket is not None:  # every request has its handle behind the header
+                payload = payload[:8] + struct.pack("<Q", handle) + payload[16:]
+            return Request(operation.code, payload, operation.capacity)
         case ops.Force() | ops.Relent():
             return encode_provider(operation)
         case ops.Load() | ops.Unload() | ops.PeerSend():
@@ -252,8 +257,8 @@ def decode(  # noqa: C901 - one arm for each kind of reply
             return ops.Outcome(
                 collected={(steps or {}).get(row["ticket"], row["ticket"]): _completion(row) for row in rows}
             )
-        case ops.Force():
-            return ops.Outcome()
+        case ops.Force() | ops.Ioctl():
+            return ops.Outcome(data=data)
         case ops.Relent():
             relented = layouts.RELENTED.unpack(data)
             acted, rules = relented["acted"], relented["rules"]

@@ -226,6 +226,25 @@ class PeerSend:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Ioctl:
+    """One IOCTL as it is, to be refused: what a hostile caller may send.
+
+    Args:
+        code: the control code.
+        payload: the input buffer.
+        capacity: bytes of the output buffer.
+        refused: the NTSTATUS that the interface documents for it.
+        socket: whose handle goes into the request, also one that is closed; ``None`` leaves the payload as it is.
+    """
+
+    code: int
+    payload: bytes
+    capacity: int
+    refused: int
+    socket: int | None = None
+
+
 Operation = (
     Load
     | Unload
@@ -245,6 +264,7 @@ Operation = (
     | Force
     | Relent
     | PeerSend
+    | Ioctl
 )
 
 

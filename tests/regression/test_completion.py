@@ -6,7 +6,8 @@ Rules: WDK page "Using IRPs with Winsock Kernel Functions"; wsk-semantics 1.3, 1
 from __future__ import annotations
 
 from harness.api import Wire, Wsk, pattern
-from harness.wsk.types import AF_INET, AF_INET6
+from harness.wsk.operations import SendPath
+from harness.wsk.types import AF_INET, AF_INET6, Mdl, WskBuf
 
 
 def test_500_sends_with_32_in_flight(wsk: Wsk, wire: Wire) -> None:
@@ -61,3 +62,32 @@ def test_error_then_success(wsk: Wsk, wire: Wire) -> None:
         for index in range(3):
             wire.expect_nothing(sock.send_to(b"nowhere", None))
             wire.expect(sock.send_to(b"somewhere %d" % index, wire.peer(9000)))
+
+
+def test_sends_from_raised_irql(wsk: Wsk, wire: Wire) -> None:
+    """WskSendTo may be called at DISPATCH_LEVEL: fresh and kept IRPs, one and several MDLs."""
+    buffer = WskBuf((Mdl(pattern(100), 4090), Mdl(pattern(50, 1), 5)))
+    with wsk.datagram_socket() as sock:
+        for index in range(6):
+            data = buffer if index % 2 else b"raised %d" % index
+            sent = sock.send_to(data, wire.peer(9000), path=SendPath.SEND_TO_FROM_DPC, reuse_irp=index > 3)
+            wire.expect(sent)
+
+
+def test_close_with_sends_in_flight(wsk: Wsk, wire: Wire) -> None:
+    """Nobody collects: the close cancels what is pending, and every IRP comes back."""
+    for _ in range(3):
+        sock, _step = wsk.open()
+        sock.bind()
+        for index in range(16):
+            sock.send_to(b"%d" % index, wire.peer(9000), wait=False)
+        sock.close()
+
+
+def test_collected_out_of_step(wsk: Wsk, wire: Wire) -> None:
+    """Sends with and without wait in turn on one socket; completions find their own."""
+    with wsk.datagram_socket() as sock:
+        for index in range(10):
+            wire.expect(sock.send_to(b"late %d" % index, wire.peer(9000), wait=False))
+            wire.expect(sock.send_to(b"now %d" % index, wire.peer(9000)))
+        assert all(sent.information for sent in sock.collect())
