@@ -31,7 +31,7 @@ def _nudge(chance: random.Random, data: bytearray) -> None:
 
 
 def _cut(chance: random.Random, data: bytearray) -> None:
-    del data[chance.randrange(1, len(data)) :]
+    del data[chance.randrange(len(data)) + 1 :]
 
 
 def _remove(chance: random.Random, data: bytearray) -> None:
