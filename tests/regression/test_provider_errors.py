@@ -1,7 +1,8 @@
 """What the driver makes of every error and timing that a WSK provider may give, forced through the guest's provider.
 
-Rules: WDK pages of WskSendTo and "Using IRPs with Winsock Kernel Functions"; wsk-semantics 1.4, 2.3. A forced status must
-be reported as it is; whatever happens, no IRP, MDL, buffer, socket or record may be lost, which the books tell at each end.
+Rules: WDK pages of WskSendTo and "Using IRPs with Winsock Kernel Functions"; wsk-semantics 1.4, 2.3. A forced status
+must be reported as it is; whatever happens, no IRP, MDL, buffer, socket or record may be lost, which the books tell
+at the end of each case.
 """
 
 from __future__ import annotations
