@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness import __version__
+from harness.commands import nights, runs, scale
+from harness.commands.options import Json, NoInstall, Output
+from harness.commands.runs import EXIT_INTERRUPTED
 from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, HarnessError, UsageError
 
 if TYPE_CHECKING:
     from harness.images.cache import Entry
-    from harness.matrix.launch import Request
-
-EXIT_INTERRUPTED = 130
-"""Exit code after Ctrl-C or SIGTERM, as shells have it (128 + SIGINT); the results are written all the same."""
 
 app = typer.Typer(
     name="harness",
@@ -38,13 +37,6 @@ image = typer.Typer(help="Guest images.", no_args_is_help=True)
 driver = typer.Typer(help="Windows drivers.", no_args_is_help=True)
 app.add_typer(image, name="image")
 app.add_typer(driver, name="driver")
-
-NoInstall = Annotated[bool, typer.Option("--no-install", help="Install nothing: say what is missing and end.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the run [default: runs/DATE].")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Configuration [default: harness.toml, if there].")]
-Guests = Annotated[list[str] | None, typer.Option("--guest", help="Guest; may be given several times.")]
-Nics = Annotated[list[str] | None, typer.Option("--nic", help="NIC model; may be given several times.")]
 
 _run_folder: Path | None = None  # where the traceback of an error in the harness goes, once there is a run
 
@@ -62,84 +54,14 @@ def _main(
     """Nothing to do before a command."""
 
 
-@app.command()
-def run(
-    config: ConfigFile = None,
-    guest: Guests = None,
-    nic: Nics = None,
-    driver: Annotated[Path | None, typer.Option("--driver", help="The .sys under test [default: the sample].")] = None,
-    suite: Annotated[
-        list[Path] | None, typer.Option("--suite", help="Test file or folder [default: the regression suite].")
-    ] = None,
-    keyword: Annotated[str, typer.Option("-k", help="Only cases whose names match, as pytest has it.")] = "",
-    output: Output = None,
-    json: Json = False,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at once [default: one per core].")] = None,
-    memory: Annotated[int | None, typer.Option("--memory", min=128, help="Guest memory in MiB.")] = None,
-    cold: Annotated[bool, typer.Option("--cold", help="Boot every guest; use and keep no saved state.")] = False,
-    verifier: Annotated[bool, typer.Option("--verifier/--no-verifier", help="Watch the driver in the guest.")] = True,
-    no_install: NoInstall = False,
-) -> None:
-    """Run the suite on every guest x NIC, and report."""
-    from harness import config as configuration
-    from harness.matrix import launch
-
-    settings = configuration.load(config)
-    request = launch.Request(
-        guests=tuple(guest or settings.guests),
-        nics=tuple(nic or settings.nics),
-        driver=driver or settings.driver,
-        suite=tuple(suite or settings.suite),
-        pytest_args=("-k", keyword) if keyword else (),
-        output=output or settings.output,
-        jobs=jobs or settings.jobs,
-        memory_mib=memory or settings.lab.memory,
-        host=settings.lab.host(),
-        cold=cold,
-        verifier=verifier,
-    )
-    raise typer.Exit(_run(request, json=json))
+runs.add_to(app, remember=lambda folder: _remember(folder))
+nights.add_to(app)
+scale.add_to(app)
 
 
-def _run(request: Request, *, json: bool) -> int:
-    from datetime import datetime
-
-    from rich.console import Console
-
-    from harness.matrix import launch
-    from harness.report import results as record
-    from harness.report import table
-    from harness.report.progress import Watcher
-
+def _remember(folder: Path) -> None:
     global _run_folder
-    launch.check(request)
-    _run_folder = folder = launch.run_folder(request.output, datetime.now())
-    with Watcher(Console(stderr=True)) as watcher:
-        results = launch.execute(request, folder, watcher)
-    if json:
-        sys.stdout.write(record.dumps(results))
-    else:
-        table.show(results, Console(), folder)
-    return EXIT_INTERRUPTED if results.run.interrupted else results.exit_code()
-
-
-@app.command()
-def matrix(config: ConfigFile = None, guest: Guests = None, nic: Nics = None, json: Json = False) -> None:
-    """Show what would run, and the latest result of each cell."""
-    from dataclasses import asdict
-
-    from harness import config as configuration
-    from harness.matrix import launch, overview
-
-    settings = configuration.load(config)
-    request = launch.Request(guests=tuple(guest or settings.guests), nics=tuple(nic or settings.nics))
-    launch.check(request)
-    rows = overview.latest(request.cells(), overview.records(launch.RUNS))
-    if json:
-        _print_json({"schema": 1, "cells": [asdict(row) for row in rows]})
-    else:
-        for row in rows:
-            print(row.line())
+    _run_folder = folder
 
 
 @app.command()

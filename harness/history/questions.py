@@ -178,6 +178,22 @@ def estimates(history: History, *, runs: int = 10) -> dict[tuple[str, str], floa
     return {(row["guest"], row["nic"]): row["seconds"] for row in rows}
 
 
+def memory(history: History, *, runs: int = 50) -> dict[tuple[str, str], int]:
+    """MiB that QEMU took at most in each cell (guest, NIC) over the latest runs."""
+    found: dict[tuple[str, str], int] = {}
+    rows = history.rows(
+        "SELECT c.guest, c.nic, c.versions FROM cell c "
+        "WHERE c.run IN (SELECT id FROM run ORDER BY started DESC LIMIT ?)",
+        (runs,),
+    )
+    for row in rows:
+        told = str(json.loads(row["versions"]).get("memory of QEMU", "")).split(" ")[0]
+        if told.isdigit():
+            key = (row["guest"], row["nic"])
+            found[key] = max(found.get(key, 0), int(told))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Before:
     """The verdict of a case in the latest earlier run that judged it."""

@@ -95,7 +95,7 @@ class History:
         cursor = self._connection.execute(
             "INSERT INTO cell (run, guest, nic, driver, build, status, reason, fault, seconds, timings, versions) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (run, *name, str(cell.status), cell.reason, cell.fault, *times, json.dumps(cell.versions)),
+            (run, *name, str(cell.status), cell.reason, cell.fault, *times, json.dumps(cell.versions | cell.facts)),
         )
         rows = []
         for case in cell.cases:

@@ -13,18 +13,27 @@ JOB_FILE = "cell.json"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One guest x one NIC; both are names of the catalogue, the NIC with its options."""
+    """One guest x one NIC x one driver build.
+
+    Guest and NIC are names of the catalogue, the NIC with its options; the driver is a label of harness.toml, empty in
+    a run of one build.
+    """
 
     guest: str
     nic: str
+    driver: str = ""
 
     @property
     def name(self) -> str:
         """Name of the cell's folder."""
-        return "--".join(re.sub(r"[^A-Za-z0-9.+=,_-]", "_", part) for part in (self.guest, self.nic))
+        return "--".join(re.sub(r"[^A-Za-z0-9.+=,_-]", "_", part) for part in self._parts)
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        return (self.guest, self.nic, self.driver) if self.driver else (self.guest, self.nic)
 
     def __str__(self) -> str:
-        return f"{self.guest} x {self.nic}"
+        return " x ".join(self._parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class CellJob:
         host: libvirt and bridges of the host; ``None`` makes a lab in namespaces of its own.
         cold: boot the guest, whatever saved states there are, and save none.
         passing: no state is saved with this driver loaded, for nobody will want it again.
+        only: ids of the cases to run; empty runs the whole suite.
     """
 
     cell: Cell
@@ -77,6 +87,7 @@ class CellJob:
     host: HostLab | None = None
     cold: bool = False
     passing: bool = False
+    only: tuple[str, ...] = ()
 
     @property
     def isolated(self) -> bool:
@@ -99,6 +110,7 @@ class CellJob:
         value["verifier"] = Path(value["verifier"]) if value["verifier"] else None
         value["suite"] = tuple(Path(path) for path in value["suite"])
         value["pytest_args"] = tuple(value["pytest_args"])
+        value["only"] = tuple(value["only"])
         return cls(**value)
 
     def save(self) -> Path:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import resources
 from harness.errors import UsageError
-from harness.matrix import catalogue
+from harness.history.store import History
+from harness.matrix import catalogue, retry
+from harness.matrix.admission import RESERVE_MIB, Admission, available_mib, longest_first, need_mib
 from harness.matrix.cells import Cell, CellJob, HostLab
 from harness.matrix.events import Event
-from harness.matrix.run import Observer, run_cells
+from harness.matrix.ledger import PLAN_FILE, Ledger, begin, digest, finished, unfinished
+from harness.matrix.run import run_cells
+from harness.matrix.select import Planned, Requirement, chosen, plan
 from harness.report import facts, html, junit
 from harness.report.progress import Watcher
 from harness.report.results import FILE_NAME, CellResult, Results, RunInfo, write
+from harness.report.status import Status
 
 RUNS = Path("runs")
 
@@ -28,8 +33,10 @@ class Request:
     """What a user asked for; names are checked, paths exist or are to be made.
 
     Args:
-        guests, nics: names; the cells are all pairs.
+        guests, nics: names; "default" among NICs stands for the default matrix.
         driver: the ``.sys`` under test; ``None`` builds the sample driver.
+        drivers: several builds by label in its place; the cells are all triples then.
+        include, exclude, require: which of them run (``harness.matrix.select``).
         suite: test files or folders; empty takes the regression suite.
         pytest_args: further arguments for pytest in every cell.
         output: the run's folder; ``None`` makes a dated one under ``runs/``.
@@ -48,22 +55,46 @@ class Request:
     host: HostLab | None = None
     cold: bool = False
     verifier: bool = True
+    drivers: dict[str, Path] = field(default_factory=dict)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    require: tuple[Requirement, ...] = ()
+
+    def all_cells(self) -> list[Cell]:
+        """All pairs, or triples, guest by guest, each once; filtered or not."""
+        names = [(guest, nic) for guest in self.guests for nic in catalogue.expand_nics(self.nics)]
+        return list(dict.fromkeys(Cell(*pair, label) for pair in names for label in self.drivers or ("",)))
+
+    def planned(self) -> list[Planned]:
+        """Every cell, and why it is skipped."""
+        known = facts.requirable() if self.require else {}
+        return plan(self.all_cells(), self.include, self.exclude, self.require, known)
 
     def cells(self) -> list[Cell]:
-        """All pairs, guest by guest, each once."""
-        return list(dict.fromkeys(Cell(guest, nic) for guest in self.guests for nic in self.nics))
+        """The cells that run.
+
+        Raises:
+            UsageError: the filters leave none.
+        """
+        return chosen(self.planned())
 
 
 def check(request: Request) -> None:
     """See that the request can be carried out, before anything is built or started.
 
     Raises:
-        UsageError: an unknown guest or NIC, or a path that does not exist.
+        UsageError: an unknown guest or NIC, a path that does not exist, or filters that leave no cell.
     """
     for name in request.guests:
         catalogue.check_guest(name)
-    for name in request.nics:
+    for name in catalogue.expand_nics(request.nics):
         catalogue.check_nic(name)
+    if request.driver is not None and request.drivers:
+        raise UsageError("both `driver` and `drivers` are given", mend="leave one out")
+    for label, path in request.drivers.items():
+        if not path.is_file():
+            raise UsageError(f"no such driver file: {path} ({label})")
+    request.cells()
     if request.driver is not None and not request.driver.is_file():
         raise UsageError(f"no such driver file: {request.driver}")
     for path in request.suite:
@@ -125,53 +156,177 @@ def prepare(request: Request, watcher: Watcher) -> Prepared:
     return Prepared(driver, built.wskctl_exe, keys, images, built.verifier_sys if request.verifier else None)
 
 
-def execute(request: Request, folder: Path, watcher: Watcher) -> Results:
-    """Carry the request out and write ``results.json``, ``junit.xml`` and ``index.html`` into ``folder``.
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is carried out, which changes no verdict.
+
+    Args:
+        resume: go on with a run of the same plan that was killed in the same folder.
+        retry: ask once more where the class of a failure allows it (``harness.matrix.retry``).
+        shard: (i, n): only every n-th cell, from the i-th (from 1) on.
+        scheduler: address of a Dask scheduler; empty runs the cells here.
+        seconds, memory: estimates by guest and NIC: seconds of a cell, MiB of its QEMU.
+        fresh: makes another folder when the one to go on in holds a run of another plan.
+    """
+
+    resume: bool = False
+    retry: bool = False
+    shard: tuple[int, int] = (1, 1)
+    scheduler: str = ""
+    seconds: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    memory: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    fresh: Callable[[], Path] | None = None
+
+
+def execute(request: Request, folder: Path, watcher: Watcher, options: Options | None = None) -> Results:
+    """Carry the request out and write ``results.json`` and the reports into ``folder``; see ``execute_in``."""
+    return execute_in(request, folder, watcher, options or Options())[0]
+
+
+def execute_in(request: Request, folder: Path, watcher: Watcher, options: Options) -> tuple[Results, Path]:
+    """Carry the request out; gives the results and the folder, which is another one when the run could not go on there.
 
     The record is written after every cell, so that a run which is killed leaves what it knew.
+
+    Raises:
+        UsageError: nothing is left to run.
+        LabError: the drivers or an image cannot be built, or the scheduler is not there.
     """
     started = datetime.now(UTC)
     run = RunInfo(id=f"{started:%Y%m%dT%H%M%SZ}-{os.getpid()}", started=started.isoformat(timespec="seconds"))
-    write(Results(run, ()), folder)
+    if not options.resume:
+        write(Results(run, ()), folder)
     facts_seen: dict[str, dict[str, str]] = {}
     looking = threading.Thread(target=lambda: facts_seen.update(host=facts.host(), versions=facts.versions()))
     looking.start()
     begun = time.monotonic()
+    planned = request.planned()
     prepared = prepare(request, watcher)
     if time.monotonic() - begun > 1.0:
         watcher.say(f"driver and images are ready after {time.monotonic() - begun:.1f} s")
-    jobs = [_job(request, prepared, cell, run.id, folder) for cell in request.cells()]
+    first, step = options.shard
+    cells = chosen(planned)[first - 1 :: step]
+    jobs = [_job(request, prepared, cell, run.id, folder) for cell in cells]
+    if not jobs:
+        raise UsageError(f"shard {first} of {step} has no cell", mend="use fewer shards")
+    made_of = digest(jobs)
+    before = unfinished(folder, made_of) if options.resume else None
+    if options.resume and before is None and options.fresh is not None and (folder / PLAN_FILE).exists():
+        folder = options.fresh()
+        jobs = [_job(request, prepared, cell, run.id, folder) for cell in cells]
+    if before is not None:
+        run = replace(before.run, ended="", interrupted=False)
+        jobs = [replace(job, run_id=run.id) for job in jobs]
+    ledger = _ledger(run, planned, cells, folder, before)
+    rest = [job for job in jobs if ledger.get(job.cell) is None]
+    if before is not None:
+        watcher.say(f"going on with run {run.id}: {len(jobs) - len(rest)} of {len(jobs)} cells are done")
+    begin(folder, made_of)
+    for job in rest:
+        clear(job.folder)
     looking.join()
-    run = replace(run, host=facts_seen["host"], versions=facts_seen["versions"] | prepared.keys)
-    done: dict[Cell, CellResult] = {}
-    observer = _recording(run, [job.cell for job in jobs], done, folder, watcher.observe)
-    at_once = request.jobs or len(os.sched_getaffinity(0))
-    cells, interrupted = run_cells(jobs, observer, at_once=at_once)
+    ledger.run = replace(run, host=facts_seen["host"], versions=facts_seen["versions"] | prepared.keys)
+    interrupted = _run(rest, request, options, ledger.add, watcher)
+    if options.retry and not interrupted:
+        interrupted = _again(jobs, request, options, ledger, watcher)
     ended = datetime.now(UTC).isoformat(timespec="seconds")
-    results = Results(replace(run, ended=ended, interrupted=interrupted), cells)
+    ledger.run = replace(ledger.run, ended=ended, interrupted=interrupted)
+    results = ledger.results()
     write(results, folder)
     reports(results, folder)
-    return results
+    return results, folder
 
 
-def reports(results: Results, folder: Path) -> None:
-    """Make every report that is made from the record."""
+def _ledger(
+    run: RunInfo, planned: Sequence[Planned], cells: Sequence[Cell], folder: Path, before: Results | None
+) -> Ledger:
+    """The record with what is known already: cells that are skipped, and those of a run that goes on."""
+    done = {
+        each.cell: CellResult(each.cell.guest, each.cell.nic, Status.SKIPPED, each.skip, driver=each.cell.driver)
+        for each in planned
+        if each.skip
+    }
+    if before is not None:
+        for cell in cells:
+            for result in before.cells:
+                if result.folder == f"cells/{cell.name}" and finished(result):
+                    done[cell] = result
+    order = [each.cell for each in planned if each.skip or each.cell in cells]
+    return Ledger(run, order, folder, done)
+
+
+def _run(
+    jobs: Sequence[CellJob],
+    request: Request,
+    options: Options,
+    add: Callable[[Cell, CellResult], None],
+    watcher: Watcher,
+) -> bool:
+    """Run the jobs, longest first, each result given to ``add``; gives whether the run was interrupted."""
+
+    def observe(cell: Cell, event: Event) -> None:
+        watcher.observe(cell, event)
+        if isinstance(event, CellResult):
+            add(cell, event)
+
+    if not jobs:
+        return False
+    ordered = longest_first(jobs, options.seconds)
+    if options.scheduler:
+        from harness.matrix import remote  # late: Dask is an extra
+
+        return remote.run_jobs(ordered, observe, options.scheduler)
+    at_once = request.jobs or len(os.sched_getaffinity(0))
+    room = Admission(available_mib() - RESERVE_MIB, lambda job: need_mib(job, options.memory))
+    return run_cells(ordered, observe, at_once=at_once, admission=room)[1]
+
+
+def _again(jobs: Sequence[CellJob], request: Request, options: Options, ledger: Ledger, watcher: Watcher) -> bool:
+    """Ask once more for the verdicts that may be; both attempts stay in the record."""
+    second: list[CellJob] = []
+    first: dict[Cell, CellResult] = {}
+    for job in jobs:
+        result = ledger.get(job.cell)
+        ids = retry.wanted(result) if result is not None else None
+        if result is None or ids is None:
+            continue
+        first[job.cell] = result
+        folder = job.folder.with_name(f"{job.folder.name}--retry")
+        folder.mkdir(parents=True, exist_ok=True)
+        clear(folder)
+        second.append(replace(job, folder=folder, only=ids))
+    if not second:
+        return False
+    watcher.say(f"running again: {', '.join(str(job.cell) for job in second)}")
+
+    def add(cell: Cell, result: CellResult) -> None:
+        ledger.add(cell, retry.merged(first[cell], result))
+
+    return _run(second, request, options, add, watcher)
+
+
+def reports(results: Results, folder: Path, history: History | None = None) -> None:
+    """Make every report that is made from the record, with trends where there is a history."""
     junit.write(results, folder)
-    html.write(results, folder)
+    html.write(results, folder, history)
+
+
+def clear(folder: Path) -> None:
+    """Remove an earlier run's files from a cell's folder: stale evidence is worse than none."""
+    for old in folder.iterdir():
+        if old.is_file():
+            old.unlink()
 
 
 def _job(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: Path) -> CellJob:
     place = folder / "cells" / cell.name
     place.mkdir(parents=True, exist_ok=True)
-    for old in place.iterdir():  # of an earlier run in the same folder: stale evidence is worse than none
-        if old.is_file():
-            old.unlink()
     return CellJob(
         cell=cell,
         run_id=run_id,
         folder=place,
         image=prepared.images[cell.guest],
-        driver=prepared.driver,
+        driver=request.drivers[cell.driver].absolute() if cell.driver else prepared.driver,
         relay=prepared.relay,
         verifier=prepared.verifier,
         suite=tuple(path.absolute() for path in request.suite) or (resources.suite(),),
@@ -180,19 +335,3 @@ def _job(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: 
         host=request.host,
         cold=request.cold,
     )
-
-
-def _recording(
-    run: RunInfo, order: Sequence[Cell], done: dict[Cell, CellResult], folder: Path, observer: Observer
-) -> Observer:
-    """An observer that also keeps the record on disk up to date, cell by cell."""
-    lock = threading.Lock()
-
-    def observe(cell: Cell, event: Event) -> None:
-        observer(cell, event)
-        if isinstance(event, CellResult):
-            with lock:
-                done[cell] = event
-                write(Results(run, tuple(done[each] for each in order if each in done)), folder)
-
-    return observe

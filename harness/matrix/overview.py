@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UsageError
+from harness.history import questions
+from harness.history.store import History
 from harness.matrix.cells import Cell
+from harness.matrix.select import Planned
 from harness.report.results import FILE_NAME, CellResult, Results, load
+from harness.report.status import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,49 @@ def latest(cells: Sequence[Cell], found: Iterable[Results]) -> list[Latest]:
     seen: dict[Cell, Latest] = {}
     for results in found:
         for result in results.cells:
-            cell = Cell(result.guest, result.nic)
-            seen.setdefault(cell, Latest(cell, result, results.run.id, results.run.started))
-    return [seen.get(cell, Latest(cell)) for cell in cells]
+            if result.status is Status.SKIPPED and not result.cases:
+                continue
+            for driver in ("", result.driver):  # a cell without a label means any build
+                cell = Cell(result.guest, result.nic, driver)
+                seen.setdefault(cell, Latest(cell, result, results.run.id, results.run.started))
+    return [replace(seen[cell], cell=cell) if cell in seen else Latest(cell) for cell in cells]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A cell of the matrix: what a run would do with it, how long it takes, and what its latest run said."""
+
+    planned: Planned
+    seconds: float | None
+    latest: Latest
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as JSON's types."""
+        row = asdict(self.latest)
+        return {**row, "name": str(self.planned.cell), "skip": self.planned.skip, "estimate": self.seconds}
+
+    def line(self) -> str:
+        """The row as one line."""
+        about = f", about {self.seconds:.0f} s" if self.seconds is not None and not self.planned.skip else ""
+        skip = f"skipped, {self.planned.skip}; " if self.planned.skip else ""
+        return self.latest.line().replace(f"{self.latest.cell}: ", f"{self.planned.cell}: {skip}", 1) + about
+
+
+def rows(planned: Sequence[Planned], history: History | None, found: Iterable[Results]) -> list[Row]:
+    """One row per cell of the matrix, skipped or not."""
+    seconds = questions.estimates(history) if history is not None else {}
+    seen = latest([each.cell for each in planned], found)
+    return [
+        Row(each, seconds.get((each.cell.guest, each.cell.nic)), last) for each, last in zip(planned, seen, strict=True)
+    ]
+
+
+def lines(found: Sequence[Row]) -> list[str]:
+    """The rows, and what they come to."""
+    running = [row for row in found if not row.planned.skip]
+    known = [row.seconds for row in running if row.seconds is not None]
+    closing = f"{len(running)} of {len(found)} cells would run"
+    if known:
+        unknown = f", {len(running) - len(known)} not known" if len(known) < len(running) else ""
+        closing += f"; about {sum(known):.0f} s one after another{unknown}"
+    return [*(row.line() for row in found), closing]

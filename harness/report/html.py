@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness.history.store import History
 from harness.report.results import CaseResult, CellResult, Results, write_text
 from harness.report.status import Status, worst
 from harness.report.table import closing_line
@@ -28,7 +29,7 @@ def render(results: Results) -> str:
     )
 
 
-def write(results: Results, folder: Path) -> Path:
+def write(results: Results, folder: Path, history: History | None = None) -> Path:
     """Write ``index.html`` into the run's folder."""
     return write_text(folder / FILE_NAME, render(results))
 

@@ -27,7 +27,7 @@ def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[launch.Req
     """Requests that would have been run; each is answered by a passed cell."""
     made: list[launch.Request] = []
 
-    def execute(request: launch.Request, _folder: Path, _watcher: Watcher) -> Results:
+    def execute(request: launch.Request, _folder: Path, _watcher: Watcher, _options: launch.Options) -> Results:
         made.append(request)
         cell = CellResult("wine", "e1000", Status.PASSED, cases=(CaseResult("t.py::x", Status.PASSED),))
         return Results(RunInfo("r", "then"), (cell,))

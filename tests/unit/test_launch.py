@@ -45,7 +45,7 @@ def test_a_run_leaves_record_reports_and_a_folder_per_cell(tmp_path: Path, watch
     assert results.run.ended >= results.run.started
     assert results.run.versions == {"qemu": "7.2", "image wine": "abc"}
     assert results.run.host["cores"]
-    assert {"results.json", "junit.xml", "index.html", "cells"} == {path.name for path in tmp_path.iterdir()}
+    assert {"results.json", "plan.json", "junit.xml", "index.html", "cells"} == {path.name for path in tmp_path.iterdir()}
     assert {path.name for path in (tmp_path / "cells").iterdir()} == {"wine--e1000", "wine--pcnet"}
     assert [cell.folder for cell in results.cells] == ["cells/wine--e1000", "cells/wine--pcnet"]
 

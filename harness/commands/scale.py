@@ -1,0 +1,58 @@
+"""The commands ``worker`` and ``merge``: a run on several hosts, or in several CI jobs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.options import NoInstall
+from harness.errors import UsageError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (worker, merge):
+        app.command()(command)
+
+
+def worker(
+    scheduler: Annotated[str, typer.Argument(help="Address of the Dask scheduler: tcp://HOST:PORT.")],
+    slots: Annotated[int | None, typer.Option("--slots", min=1, help="VMs at once [default: one per core].")] = None,
+    resource: Annotated[
+        list[str] | None,
+        typer.Option("--resource", help="NAME=NUMBER that it has besides: kvm=1, vfio:0000:01:00.0=1."),
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="Name of the worker [default: by Dask].")] = "",
+    no_install: NoInstall = False,
+) -> None:
+    """Run cells for a scheduler (`dask scheduler`) until it ends."""
+    from harness.matrix import remote
+
+    found: dict[str, float] = {}
+    for each in resource or ():
+        key, _, number = each.rpartition("=")
+        if not key or not number.isdigit():
+            raise UsageError(f"{each!r} is no resource", mend="write --resource kvm=1")
+        found[key] = float(number)
+    remote.serve(scheduler, slots or len(os.sched_getaffinity(0)), found, name)
+
+
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of the shards' runs.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the merged run.")],
+) -> None:
+    """Merge the runs of shards into one record with its reports; exits as the whole run would have."""
+    from rich.console import Console
+
+    from harness.matrix import launch
+    from harness.matrix import merge as joining
+    from harness.report import markdown, table
+
+    results = joining.merge(folders, output)
+    launch.reports(results, output)
+    (output / markdown.FILE_NAME).write_text(markdown.render(results), encoding="utf-8")
+    table.show(results, Console(), output)
+    raise typer.Exit(results.exit_code())

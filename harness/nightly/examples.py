@@ -1,0 +1,36 @@
+"""Ready files for those who run nights: systemd service and timer, a CI pipeline; made from templates."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.errors import UsageError
+
+NAMES = ("harness-nightly.service", "harness-nightly.timer", "github-workflow.yml")
+
+
+def write(folder: Path, work: Path) -> list[Path]:
+    """Write all files into ``folder``; the service runs in ``work`` with this Python.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("harness.nightly"),
+        autoescape=False,  # no markup
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in NAMES:
+            text = environment.get_template(f"{name}.j2").render(python=sys.executable, work=work)
+            (folder / name).write_text(text, encoding="utf-8")
+            written.append(folder / name)
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from error
+    return written

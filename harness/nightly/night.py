@@ -1,0 +1,141 @@
+"""One night: lock the host, go on where a killed night stopped, run, compare, keep, tell."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness import resources
+from harness.errors import LabError, UsageError
+from harness.history import questions
+from harness.history.store import History, opened
+from harness.matrix import launch
+from harness.nightly import keep
+from harness.nightly.compare import Comparison, compare
+from harness.nightly.known import Known
+from harness.report import markdown
+from harness.report.progress import Watcher
+from harness.report.results import FILE_NAME, Results, load
+
+PREFIX = "nightly-"
+RESUME_HOURS = 20.0
+"""An unfinished night that is older is not gone on with: the next one has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What became of a night."""
+
+    results: Results
+    comparison: Comparison
+    folder: Path
+
+
+@contextmanager
+def locked(path: Path | None = None) -> Iterator[None]:
+    """Hold the host's night: a lock that the kernel drops with the process, however it ends.
+
+    Raises:
+        LabError: another night holds it.
+    """
+    path = path or resources.cache() / "nightly.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise LabError(f"another night runs on this host ({file.read().strip() or 'unknown'})") from error
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}")
+        file.flush()
+        yield
+
+
+def run(
+    request: launch.Request,
+    options: launch.Options,
+    *,
+    runs: Path,
+    history: Path,
+    known: tuple[Known, ...],
+    bounds: keep.Bounds,
+    watcher: Watcher,
+    now: datetime,
+) -> Night:
+    """Run a night, or the rest of one.
+
+    Raises:
+        LabError: another night runs, or the lab cannot be prepared.
+        UsageError: the request cannot be carried out.
+    """
+    launch.check(request)
+    with locked():
+        with opened(history, watcher.say, records=lambda: records(runs)) as file:
+            absorb(file, runs, watcher.say)
+            seconds, memory = questions.estimates(file), questions.memory(file)
+        left = unfinished(runs, now)
+        folder = left or _fresh(runs, now)
+        options = replace(options, resume=left is not None, retry=True, seconds=seconds, memory=memory)
+        options = replace(options, fresh=lambda: _fresh(runs, now))
+        results, folder = launch.execute_in(request, folder, watcher, options)
+        with opened(history, watcher.say, records=lambda: records(runs)) as file:
+            comparison = compare(results, questions.before(file, results.run.id), known, now.date())
+            file.add(results, nightly=True)
+            launch.reports(results, folder, file)
+        (folder / markdown.FILE_NAME).write_text(markdown.render(results, comparison), encoding="utf-8")
+        for gone in keep.apply(runs, bounds, now.astimezone(UTC), spare=(folder,)):
+            watcher.say(f"evidence of {gone.name} was removed; its record stays")
+    return Night(results, comparison, folder)
+
+
+def records(runs: Path) -> Iterable[Results]:
+    """The records of all nights, oldest first."""
+    found = []
+    for file in runs.glob(f"{PREFIX}*/{FILE_NAME}"):
+        try:
+            found.append(load(file))
+        except UsageError:
+            continue
+    return sorted(found, key=lambda results: results.run.started)
+
+
+def absorb(history: History, runs: Path, say: Callable[[str], None]) -> None:
+    """Take nights into the history that ended between their record and it (a kill at that moment)."""
+    known = {row["id"] for row in history.rows("SELECT id FROM run")}
+    for results in records(runs):
+        if results.run.ended and results.run.id not in known:
+            history.add(results, nightly=True)
+            say(f"run {results.run.id} was missing in the history; it is there now")
+
+
+def unfinished(runs: Path, now: datetime) -> Path | None:
+    """The folder of the latest night, when that was killed and is not too old."""
+    for file in sorted(runs.glob(f"{PREFIX}*/{FILE_NAME}"), reverse=True):
+        try:
+            run = load(file).run
+            hours = (now.astimezone(UTC) - datetime.fromisoformat(run.started)).total_seconds() / 3600
+        except (UsageError, ValueError, TypeError):
+            continue
+        return file.parent if (not run.ended or run.interrupted) and hours < RESUME_HOURS else None
+    return None
+
+
+def _fresh(runs: Path, now: datetime) -> Path:
+    name = f"{PREFIX}{now:%Y-%m-%d-%H%M%S}"
+    for attempt in range(1, 1000):
+        folder = runs / (name if attempt == 1 else f"{name}-{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError(f"cannot make the run's folder {folder}: {error.strerror}") from error
+        return folder.absolute()
+    raise UsageError(f"no free name for a night in {runs}")

@@ -1,0 +1,60 @@
+"""``summary.md``: a night or a run in a few lines for a chat or a merge request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from harness.report.results import Results
+from harness.report.status import Status
+from harness.report.table import closing_line
+
+if TYPE_CHECKING:
+    from harness.nightly.compare import Change, Comparison
+
+FILE_NAME = "summary.md"
+_SIGN = {Status.PASSED: "✅", Status.FAILED: "❌", Status.INCONCLUSIVE: "❔", Status.SKIPPED: "⏭"}
+_MOST = 15
+
+
+def render(results: Results, comparison: Comparison | None = None) -> str:
+    """The text: the verdict, what is new, then a row per cell."""
+    lines = [
+        f"### {_SIGN[results.status]} {closing_line(results)}",
+        "",
+        f"Run `{results.run.id}`, {results.run.started}.",
+    ]
+    if results.run.interrupted:
+        lines += ["", "**It was interrupted.**"]
+    if comparison is not None:
+        titles = {
+            "new": "New failures",
+            "missing": "Without a verdict",
+            "flaky": "Flaky",
+            "still": "Failing since earlier",
+            "known": "Known failures",
+            "fixed": "Fixed",
+        }
+        for name, title in titles.items():
+            lines += _section(title, getattr(comparison, name))
+        lines += [f"- known failure that did not occur: {_plain(text)}" for text in comparison.unneeded]
+    lines += ["", "| cell | | passed | failed | inconclusive | seconds |", "| --- | --- | ---: | ---: | ---: | ---: |"]
+    for cell in results.cells:
+        counts = Counter(case.status for case in cell.cases)
+        name = f"{cell.guest} x {cell.nic}" + (f" ({_plain(cell.reason)})" if cell.reason else "")
+        numbers = (counts[status] for status in (Status.PASSED, Status.FAILED, Status.INCONCLUSIVE))
+        fields = " | ".join(str(number or "") for number in numbers)
+        lines.append(f"| {name} | {_SIGN[cell.status]} | {fields} | {cell.timings.get('total', 0.0):.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _section(title: str, changes: tuple[Change, ...]) -> list[str]:
+    if not changes:
+        return []
+    more = [f"- and {len(changes) - _MOST} more"] if len(changes) > _MOST else []
+    return ["", f"**{title}: {len(changes)}**", "", *(f"- {_plain(each.line())}" for each in changes[:_MOST]), *more]
+
+
+def _plain(text: str) -> str:
+    """Text from a run, kept from being markup; a table's row stays one row."""
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in " ".join(text.split()))[:300]
