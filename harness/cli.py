@@ -280,9 +280,9 @@ def accept(
     no_install: NoInstall = False,
 ) -> None:
     """Settle on a real Windows what only Windows can tell: every step run, judged and timed, and a report to send."""
-    from harness.accept import command
+    from harness.accept import command as acceptance
 
-    raise typer.Exit(command.run(guest, output or Path("accept") / guest, tuple(step or ()), as_json=json))
+    raise typer.Exit(acceptance.run(guest, output or Path("accept") / guest, tuple(step or ()), as_json=json))
 
 
 def run_app(arguments: list[str]) -> int:

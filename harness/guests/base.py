@@ -14,6 +14,8 @@ from typing import Protocol
 
 from harness.errors import AwaitTimeout, LabError
 from harness.guests import netsh, services
+from harness.model import profile as profiles
+from harness.model.profile import StackProfile
 from harness.vm.domain import BootSpec
 
 DUT_INTERFACE = "DUT"
@@ -96,6 +98,10 @@ class Guest(ABC):
     @abstractmethod
     def host_public_key(self) -> str:
         """What the guest proves itself with: "ssh-ed25519 BASE64"."""
+
+    def profile(self) -> StackProfile:
+        """How its stack behaves, with what was seen of this very image where there is such a record."""
+        return profiles.get(self.stack)
 
     def configure_dut(self, shell: Shell, link: Link, timeout: float = 60.0) -> None:
         """Give the DUT NIC its MTU, addresses, static neighbours and the routes for broadcasts and multicasts.

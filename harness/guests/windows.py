@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import resources
+from harness.accept import observations
 from harness.control.ssh import Shell as SshShell
 from harness.errors import AwaitTimeout, Failure, HarnessError, LabError, UsageError
 from harness.guests import powershell
@@ -24,6 +25,7 @@ from harness.images.windows import machine as hardware
 from harness.images.windows.releases import Release, releases
 from harness.images.windows.state import qemu_img
 from harness.lab.network import DUT_NIC_MAC
+from harness.model.profile import StackProfile
 from harness.vm.domain import BootSpec
 
 RESTART = "shutdown.exe /r /t 0 /f"
@@ -155,6 +157,12 @@ class WindowsGuest(Guest):
     def host_public_key(self) -> str:
         """The host key that the guest told on its serial port while it was installed."""
         return str(self.image.manifest["host_public_key"])
+
+    def profile(self) -> StackProfile:
+        """Windows as documented, with what an acceptance run of this image saw."""
+        supposed = super().profile()
+        seen = observations.read(self.image.folder / observations.FILE)
+        return observations.apply(supposed, seen) if seen else supposed
 
     def configure_dut(self, shell: Shell, link: Link, timeout: float = 60.0) -> None:
         """Find the NIC under test by its MAC, prepare it, and give it addresses, neighbours and MTU.

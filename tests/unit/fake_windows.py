@@ -48,6 +48,8 @@ class FakeWindows:
     restarts_truly: bool = True
     lingers: int = 0
     dut_exit: int = 0
+    refuses: dict[bytes, int] = field(default_factory=dict)
+    certificates: tuple[str, ...] = ()
     boot: str = BEFORE
     files: dict[str, bytes] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
@@ -133,6 +135,8 @@ class FakeWindows:
         content = self.files.get(service.path.replace("\\", "/"))
         if content is None:
             return self._failed("StartService", 2)
+        if content in self.refuses:
+            return self._failed("StartService", self.refuses[content])
         for word, error in BAD_IMAGES.items():
             if word in content:
                 return self._failed("StartService", error)
@@ -170,8 +174,12 @@ class FakeWindows:
             if not any(name.endswith("netkvm.inf") for name in self.files):
                 return 0x80070002, b""
             return 0, (json.dumps({"DeviceName": "NetKVM", "DriverVersion": "100.85"}) + "\r\n").encode()
-        if "exit 3221225477" in script:
-            return 0xC0000005, b""
+        if "Cert:" in script:
+            return 0, "".join(f"{line}\r\n" for line in self.certificates).encode()
+        if script.startswith("Write-Output "):
+            return 0, (script.removeprefix("Write-Output ").strip("'") + "\r\n").encode()
+        if found := re.search(r"exit (\d+)$", script):
+            return int(found[1]), b""
         return 97, b""
 
 

@@ -63,6 +63,7 @@ def request(options: Options) -> images.Request:
 def build(options: Options, say: Callable[[str], None]) -> Path:
     """Build the image; gives its folder."""
     wanted = request(options)
+    images.look(wanted)  # wrong media are one line and nothing else
     say(NOT_TRIED)
     return images.build(wanted, say).folder
 

@@ -1,0 +1,191 @@
+"""The machine that acceptance steps work on: started with the NIC that a step asks for, kept while they agree."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from harness import nics
+from harness.capture.frames import CapturedFrame
+from harness.capture.session import CaptureSession
+from harness.control.ssh import Shell
+from harness.drivers import build as drivers
+from harness.drivers import sign
+from harness.errors import HarnessError, LabError
+from harness.guests.windows import WindowsGuest
+from harness.lab.bridges import Bridges
+from harness.lab.network import CONTROL_GUEST, DUT_NIC_MAC, PEERS
+from harness.model import profile as profiles
+from harness.model.site import Site
+from harness.session.driver import SampleDriver
+from harness.vm.domain import DomainSpec
+from harness.vm.libvirt import Connection
+from harness.vm.machine import Machine
+
+DEFAULT_NIC = "e1000e"
+ADDRESSES = ("192.0.2.10/24", "192.0.2.11/24", "2001:db8:0:1::10/64", "2001:db8:0:1::11/64")
+_LOGIN_SECONDS = 600.0
+
+
+class Bench:
+    """One guest on one lab.
+
+    Args:
+        guest: what is accepted.
+        connection: libvirt.
+        network: the lab's bridges.
+        folder: takes evidence.
+        accelerator: "kvm" or "tcg".
+        say: told of progress.
+    """
+
+    def __init__(
+        self,
+        guest: WindowsGuest,
+        connection: Connection,
+        network: Bridges,
+        folder: Path,
+        accelerator: str,
+        say: Callable[[str], None],
+    ) -> None:
+        self.guest = guest
+        self.folder = folder
+        self.say = say
+        self.nic: str | None = None
+        self.boot_seconds = 0.0
+        self._connection = connection
+        self._network = network
+        self._accelerator = accelerator
+        self._machine: Machine | None = None
+        self._shell: Shell | None = None
+        self._signed: Path | None = None
+
+    def shell(self, nic: str = DEFAULT_NIC) -> Shell:
+        """A login on the guest with this NIC under test; boots when it is not up, or up with another NIC."""
+        if self._shell is not None and self._shell.is_active() and self.nic == nic:
+            return self._shell
+        if self._machine is None or self._machine.ended is not None or self.nic != nic:
+            self.stop()
+            self._start(nic)
+        self._shell = self.connect()
+        return self._shell
+
+    @property
+    def machine(self) -> Machine:
+        """The running machine."""
+        if self._machine is None:
+            raise LabError("the guest is not running")
+        return self._machine
+
+    def connect(self) -> Shell:
+        """Log in anew, waiting for as long as a boot takes."""
+        return Shell.connect(
+            str(CONTROL_GUEST),
+            self.guest.ssh_private_key,
+            self.guest.host_public_key,
+            _LOGIN_SECONDS,
+            self.machine.console_tail,
+            user=self.guest.user,
+            alive=self.machine.require_running,
+        )
+
+    def restart(self) -> Shell:
+        """Restart Windows and log in again."""
+        self._shell = self.guest.restart(self.shell(self.nic or DEFAULT_NIC), self.connect)
+        return self._shell
+
+    def reconnect(self) -> Shell:
+        """Log in to a guest that came back by itself, after a crash or a restore."""
+        if self._shell is not None:
+            self._shell.close()
+        self._shell = self.connect()
+        return self._shell
+
+    def stop(self) -> None:
+        """End the machine; its overlay is forgotten at the next start."""
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
+        if self._machine is not None:
+            self._machine.destroy()
+            self._machine = None
+
+    def _start(self, nic: str) -> None:
+        spec = DomainSpec(
+            f"accept-{self.guest.name}",
+            self.guest.boot_spec(),
+            nics.get(nic),
+            self._accelerator,
+            self.folder / "console.log",
+            dut_bridge=self._network.dut,
+            control_bridge=self._network.control,
+        )
+        self._machine = Machine(self._connection, spec)
+        self.nic = nic
+        began = time.monotonic()
+        self._machine.start()
+        self._shell = self.connect()
+        self.boot_seconds = time.monotonic() - began
+
+    def site(self) -> Site:
+        """The lab as the guest must be configured for it."""
+        mac = self._network.facts.mac
+        neighbours = {str(peer): mac for peer in PEERS}
+        return Site.of(DUT_NIC_MAC, ADDRESSES, neighbours, profiles.get(self.guest.stack), host_macs=(mac,))
+
+    def signed_driver(self) -> Path:
+        """The sample driver with the lab's signature."""
+        if self._signed is None:
+            self._signed = sign.sign(drivers.build().wsksend_sys, self.folder / "wsksend.sys")
+        return self._signed
+
+    def driver(self) -> SampleDriver:
+        """The sample driver in the guest, not loaded yet."""
+        return SampleDriver(
+            self.guest, self.shell(self.nic or DEFAULT_NIC), self.signed_driver(), drivers.build().wskctl_exe
+        )
+
+    @contextlib.contextmanager
+    def capture(self, name: str) -> Iterator[Capture]:
+        """A capture of the DUT bridge into a folder of its own."""
+        folder = self.folder / f"capture-{name}"
+        folder.mkdir(exist_ok=True)
+        with CaptureSession(self._network.dut, folder) as session:
+            yield Capture(session)
+
+
+class Capture:
+    """What was seen of the guest between two points."""
+
+    def __init__(self, session: CaptureSession) -> None:
+        self._session = session
+
+    def during(self, name: str, act: Callable[[], None], frames: int, seconds: float = 2.0) -> list[CapturedFrame]:
+        """Do something and give the guest's IP frames, waiting for so many of them at most ``seconds``."""
+        self._session.begin(name)
+        try:
+            act()
+        finally:
+            self._session.end(name, lambda seen: len(from_guest(seen)) >= frames, seconds)
+        return from_guest(self._session.frames(name))
+
+    def everything(self, name: str, seconds: float) -> list[CapturedFrame]:
+        """All frames that the guest sends in a stretch of time without anybody asking for one."""
+        self._session.begin(name)
+        self._session.end(name, lambda _: False, seconds)
+        mac = bytes.fromhex(DUT_NIC_MAC.replace(":", ""))
+        return [frame for frame in self._session.frames(name) if frame.data[6:12] == mac]
+
+
+def from_guest(frames: Sequence[CapturedFrame]) -> list[CapturedFrame]:
+    """The IP frames that the guest sent."""
+    mac = bytes.fromhex(DUT_NIC_MAC.replace(":", ""))
+    return [f for f in frames if f.data[6:12] == mac and f.data[12:14] in (b"\x08\x00", b"\x86\xdd")]
+
+
+def quietly(act: Callable[[], object]) -> None:
+    """Clean up; what fails then has told its reason before."""
+    with contextlib.suppress(HarnessError):
+        act()

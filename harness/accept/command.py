@@ -1,0 +1,48 @@
+"""``harness accept``: checks the request, runs the worker, shows the report, keeps what was seen with the image."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import resources
+from harness.accept import observations, report
+from harness.errors import EXIT_PASSED, UsageError
+from harness.guests import windows
+
+
+def run(name: str, folder: Path, steps: tuple[str, ...], *, as_json: bool = False) -> int:
+    """Run the acceptance list on a guest.
+
+    Raises:
+        UsageError: no such guest or step.
+    """
+    from harness.accept.run import choose
+    from harness.lab import namespace
+
+    choose(steps)
+    image = windows.find(name)
+    if image is None:
+        known = ", ".join(windows.names()) or "none"
+        raise UsageError(
+            f"no image of a Windows guest {name!r} (there are: {known})", mend="`harness image build windows` makes one"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "harness.accept.worker", name, str(folder.absolute()), *steps]
+    environment = os.environ | {"PYTHONPATH": str(resources.PACKAGE.parent)}
+    code = subprocess.run(namespace.command(argv), stdin=subprocess.DEVNULL, env=environment, check=False).returncode
+    text = folder / report.TEXT_FILE
+    if text.is_file():
+        print((folder / report.JSON_FILE).read_text() if as_json else text.read_text(), end="")
+        if not steps and code == EXIT_PASSED:
+            keep(folder, image.folder)
+        print(f"report to send: {text} (it has no secrets in it)", file=sys.stderr)
+    return code
+
+
+def keep(folder: Path, image: Path) -> Path:
+    """Put the observations beside the image, where the guest's profile finds them."""
+    return Path(shutil.copyfile(folder / observations.FILE, image / observations.FILE))
