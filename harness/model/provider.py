@@ -85,6 +85,8 @@ class Provider:
             self.dead.discard(operation.socket)
         socket: int | None = getattr(operation, "socket", None)
         count = operation.count if isinstance(operation, op.Burst) else 1
+        if not self.rules and socket not in self.dead:
+            return prediction
         met = [rule for rule in (self._meet(call, socket) for _ in range(count)) if rule is not None]
         if met and len(met) != count and any(rule.effects & ~_TIMING for rule in met):
             raise UsageError("a rule of the provider must act on all sends of a burst or on none")
