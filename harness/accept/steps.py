@@ -330,7 +330,10 @@ def host_dump(bench: Bench) -> Found:
     """A Windows dump taken from the host."""
     bench.shell()
     path = bench.folder / "host.dmp"
-    bench.machine.domain.dump_windows(path)
+    try:
+        bench.machine.domain.dump_windows(path)
+    except LabError as error:  # QEMU finds no dump header of Windows in the guest's memory
+        raise Failure("no dump from the host: is the fwcfg driver in the image?", detail=error.what) from error
     with path.open("rb") as file:
         head = file.read(bugcheck.DUMP_HEADER_BYTES)
     size = path.stat().st_size

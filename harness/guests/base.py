@@ -16,6 +16,7 @@ from harness.errors import AwaitTimeout, LabError
 from harness.guests import netsh, services
 from harness.model import profile as profiles
 from harness.model.profile import StackProfile
+from harness.nics import Nic
 from harness.vm.domain import BootSpec
 
 DUT_INTERFACE = "DUT"
@@ -77,6 +78,8 @@ class Guest(ABC):
         ready_line: text that the guest's console shows when its services are up.
         boot_seconds: how long a guest without hardware virtualisation may take to show it.
         user: login name.
+        own_verifier: the harness's own driver verifier watches drivers in it.
+        keeps_state: a booted machine may be saved and used again by other runs.
     """
 
     name: str
@@ -84,6 +87,8 @@ class Guest(ABC):
     ready_line: str
     boot_seconds: float
     user: str = "root"
+    own_verifier: bool = True
+    keeps_state: bool = True
 
     @abstractmethod
     def boot_spec(self) -> BootSpec:
@@ -98,6 +103,17 @@ class Guest(ABC):
     @abstractmethod
     def host_public_key(self) -> str:
         """What the guest proves itself with: "ssh-ed25519 BASE64"."""
+
+    def obstacle(self, nic: Nic) -> str:
+        """Why a cell with this NIC cannot work; empty when it can, or when nobody knows."""
+        return ""
+
+    def take_driver(self, driver: Path, folder: Path) -> Path:
+        """The driver as this guest loads it; a changed copy goes into ``folder``."""
+        return driver
+
+    def close(self) -> None:  # noqa: B027 (most have nothing to forget)
+        """Forget what this run wrote."""
 
     def profile(self) -> StackProfile:
         """How its stack behaves, with what was seen of this very image where there is such a record."""

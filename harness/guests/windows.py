@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import resources
+from harness import nics, resources
 from harness.accept import observations
 from harness.control.ssh import Shell as SshShell
+from harness.drivers import sign
 from harness.errors import AwaitTimeout, Failure, HarnessError, LabError, UsageError
 from harness.guests import powershell
 from harness.guests.base import DUT_INTERFACE, Guest, Link, Shell
@@ -26,6 +27,7 @@ from harness.images.windows.releases import Release, releases
 from harness.images.windows.state import qemu_img
 from harness.lab.network import DUT_NIC_MAC
 from harness.model.profile import StackProfile
+from harness.nics import Nic
 from harness.vm.domain import BootSpec
 
 RESTART = "shutdown.exe /r /t 0 /f"
@@ -111,6 +113,8 @@ class WindowsGuest(Guest):
     ready_line = "HARNESS: up"
     boot_seconds = 600.0
     user = "Administrator"
+    own_verifier = False  # Windows has its own
+    keeps_state = False  # a saved machine belongs to its overlay, which goes with the run
 
     def __init__(
         self,
@@ -157,6 +161,27 @@ class WindowsGuest(Guest):
     def host_public_key(self) -> str:
         """The host key that the guest told on its serial port while it was installed."""
         return str(self.image.manifest["host_public_key"])
+
+    def obstacle(self, nic: Nic) -> str:
+        """From the catalogue, and from what the image said when it was shown the NIC."""
+        manifest = self.image.manifest
+        trained = manifest.get("inventory", {}).get("trained", {})
+        seen = {name: str(facts.get("status", "")) for name, facts in trained.items()}
+        packages = str(manifest.get("media", {}).get("packages", "")).split(",")
+        return nics.obstacle(nic, str(manifest["release"]), packages=packages, seen=seen)
+
+    def take_driver(self, driver: Path, folder: Path) -> Path:
+        """A signed copy, made with the lab's certificate, of a driver that is not signed."""
+        if sign.embedded_certificates(driver):
+            return driver
+        symbols = driver.with_suffix(".debug.sys")
+        if symbols.is_file():
+            shutil.copyfile(symbols, folder / symbols.name)
+        return sign.sign(driver, folder / driver.name)
+
+    def close(self) -> None:
+        """Remove the overlay."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def profile(self) -> StackProfile:
         """Windows as documented, with what an acceptance run of this image saw."""

@@ -35,12 +35,11 @@ from harness.lab.peers import Peers
 from harness.matrix import catalogue
 from harness.matrix.cells import CellJob
 from harness.matrix.events import Phase, encode
-from harness.model import profile as profiles
 from harness.model.site import Site
 from harness.nics import Nic
 from harness.pytest_plugin import CellPlugin
 from harness.report.results import CellResult
-from harness.report.status import worst
+from harness.report.status import Status, worst
 from harness.session.case import Session
 from harness.session.start import PROOF, Starter
 from harness.vm import accelerator
@@ -94,7 +93,16 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
     notes = _Notes(emit)
     nic = nics.get(job.cell.nic)
     guest = catalogue.guest(job.cell.guest, job.image)
+    if reason := guest.obstacle(nic):
+        return CellResult(job.cell.guest, job.cell.nic, Status.SKIPPED, reason=reason)
+    job = replace(
+        job,
+        driver=guest.take_driver(job.driver, job.folder),
+        verifier=job.verifier if guest.own_verifier else None,
+        cold=job.cold or not guest.keeps_state,
+    )
     with ExitStack() as stack:
+        stack.callback(guest.close)
         with notes.phase("lab"):
             network = stack.enter_context(_network(job))
             peers = stack.enter_context(Peers())
@@ -148,7 +156,7 @@ def site_of(guest: Guest, nic: Nic, network: Bridges) -> Site:
         DUT_NIC_MAC,
         GUEST_ADDRESSES,
         {str(peer): mac for peer in PEERS},
-        profiles.get(guest.stack),
+        guest.profile(),
         host_macs=(mac,),
         mtu=network.facts.mtu,
         pads=nic.pads_to_60,
@@ -199,6 +207,7 @@ def _shell(job: CellJob, guest: Guest, machine: Machine) -> Shell:
         guest.host_public_key,
         SSH_SECONDS,
         machine.console_tail,
+        user=guest.user,
         alive=machine.require_running,
     )
 

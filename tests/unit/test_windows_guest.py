@@ -10,11 +10,16 @@ from typing import ClassVar
 
 import pytest
 
+from harness import nics
+from harness.accept import observations
 from harness.control.ssh import Shell
+from harness.drivers import build as drivers
+from harness.drivers import sign
 from harness.errors import AwaitTimeout, Failure, LabError, UsageError
 from harness.guests import powershell, windows
 from harness.guests.windows import WindowsGuest, WindowsImage
 from harness.images import cache
+from harness.matrix import catalogue
 from tests.unit.fake_windows import AFTER, FakeWindows, Server
 from tests.unit.windows_kit import need
 
@@ -229,3 +234,59 @@ def test_images_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_evaluation_images_expire(guest: WindowsGuest) -> None:
     assert not guest.image.expired("2026-06-01")
     assert guest.image.expired("2026-06-02")
+
+
+def test_a_windows_guest_takes_only_signed_drivers(
+    guest: WindowsGuest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("osslsigncode", "x86_64-w64-mingw32-gcc")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    unsigned = drivers.build().wsksend_sys
+    taken = guest.take_driver(unsigned, tmp_path)
+    assert taken != unsigned
+    assert sign.embedded_certificates(taken)
+    assert taken.with_suffix(".debug.sys").is_file(), "symbols go with it"
+    assert guest.take_driver(taken, tmp_path) == taken
+
+
+def test_a_nic_that_the_image_could_not_use_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    manifest = {
+        "guest": "ws2022",
+        "release": "server-2022",
+        "inventory": {"trained": {"e1000": {"status": "absent"}, "rtl8139": {"status": "Up"}}},
+        "media": {"packages": "NetKVM,vioserial"},
+    }
+    guest = WindowsGuest(WindowsImage(tmp_path, manifest), tmp_path)
+    assert "was absent" in guest.obstacle(nics.get("e1000"))
+    assert guest.obstacle(nics.get("rtl8139")) == ""
+    assert guest.obstacle(nics.get("virtio-net")) == ""
+    assert "no current Windows" in guest.obstacle(nics.get("pcnet"))
+
+
+def test_a_windows_guest_with_an_image_is_a_guest_of_the_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(UsageError, match="no guest 'ws2022'"):
+        catalogue.check_guest("ws2022")
+    folder = cache.root() / "ws2022"
+    folder.mkdir(parents=True)
+    manifest = {"guest": "ws2022", "kind": "windows", "key": "k", "release": "server-2022", "expires": "2020-01-01"}
+    (folder / cache.MANIFEST).write_text(json.dumps(manifest))
+    catalogue.check_guest("ws2022")
+    said: list[str] = []
+    assert catalogue.prepare_guest("ws2022", said.append) == "k"
+    assert any("evaluation time" in line for line in said)
+    assert any("not yet run on a real Windows" in line for line in said)
+    found = catalogue.guest("ws2022", "k")
+    assert isinstance(found, WindowsGuest)
+    assert not found.keeps_state
+    assert not found.own_verifier
+    found.close()
+    assert not list((tmp_path / "wsk-harness" / "windows-runs").iterdir())
+
+
+def test_what_an_acceptance_saw_is_the_guest_s_profile(guest: WindowsGuest) -> None:
+    assert guest.profile().ttl == 128
+    observations.write(guest.image.folder, {"wire": {"ttl": 64}, "statuses": {}})
+    assert guest.profile().ttl == 64

@@ -159,6 +159,7 @@ def prepare(plan: Plan, say: Say) -> State:
     drivers = packages.virtio_drivers(request.virtio_iso, plan.release) if request.virtio_iso else {}
     say("writing the seed")
     seeds.write(seeds.Seed(answer, pair.public_line, sign.certificate().der, plan.ssh, drivers), place.seed)
+    hashes["packages"] = ",".join(sorted({path.partition("/")[0] for path in drivers}))
     (place.folder / "inputs.json").write_text(json.dumps(hashes, indent=1))
     state = State(inputs)
     place.save(state)
