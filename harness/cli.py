@@ -120,6 +120,25 @@ def selftest(
 
 
 @app.command()
+def defects(
+    only: Annotated[str, typer.Option("--only", help="A group (A, B, C, V, W, L) or the name of one.")] = "",
+    output: Output = None,
+    json: Json = False,
+    short: Annotated[bool, typer.Option("--short", help="The choice that CI runs.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cells at the same time.")] = 2,
+    no_install: NoInstall = False,
+) -> None:
+    """Prove that the harness catches what it must: known bugs of driver, wire and lab, each by its name."""
+    from harness.defects import run as runs
+
+    folder = (output or Path(tempfile.mkdtemp(prefix="defects-"))).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    record = runs.run(only, folder, lambda line: print(line, file=sys.stderr, flush=True), short=short, jobs=jobs)
+    print(record.to_json() if json else "\n".join(runs.lines(record)))
+    raise typer.Exit(EXIT_PASSED if record.good else EXIT_FAILED)
+
+
+@app.command()
 def doctor(json: Json = False) -> None:
     """Say what this host can and cannot do, and the command that mends it."""
     from harness import doctor as examination

@@ -232,6 +232,31 @@ NTSTATUS CallRefuse(PIRP Irp, NTSTATUS Status) {
     return Status;
 }
 
+/* Whether a WSK_BUF lies within its MDLs; Windows stops the system over one that does not. */
+static BOOLEAN Within(const WSK_BUF *Buffer) {
+    ULONG64 Bytes = 0;
+    PMDL Mdl;
+
+    for (Mdl = Buffer->Mdl; Mdl != NULL; Mdl = Mdl->Next) {
+        Bytes += Mdl->ByteCount;
+    }
+    return Buffer->Offset + (ULONG64)Buffer->Length <= Bytes &&
+           (Buffer->Offset == 0 || (Buffer->Mdl != NULL && Buffer->Offset <= Buffer->Mdl->ByteCount));
+}
+
+static BOOLEAN CheckBuffers(const HANDED *Handed, const char *Function, ULONG_PTR Caller) {
+    const WSK_BUF_LIST *Entry;
+    BOOLEAN All = Handed->Buffer == NULL || Within(Handed->Buffer);
+
+    for (Entry = Handed->List; Entry != NULL; Entry = Entry->Next) {
+        All &= Within(&Entry->Buffer);
+    }
+    if (!All) {
+        Report("wskbuf-bounds", Caller, "%s with a WSK_BUF that reaches beyond its MDLs", Function);
+    }
+    return All;
+}
+
 /* FALSE: the IRP cannot be given to WSK, or to anybody. */
 static BOOLEAN CheckIrp(PIRP Irp, PBLOCK Block, const char *Function, ULONG_PTR Caller) {
     if (Block != NULL && Block->State == BlockFreed) {
@@ -271,6 +296,10 @@ BOOLEAN CallSubmit(PIRP Irp, const HANDED *Handed, const char *Function, ULONG_P
         return TRUE;
     }
     if (!CheckIrp(Irp, Block, Function, Caller)) {
+        return FALSE;
+    }
+    if (!CheckBuffers(Handed, Function, Caller)) {
+        CallRefuse(Irp, STATUS_INVALID_PARAMETER);
         return FALSE;
     }
     Stack = IoGetNextIrpStackLocation(Irp);

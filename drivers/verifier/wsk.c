@@ -55,8 +55,6 @@ VOID WskReset(PWSK_REGISTRATION Registration, ULONG_PTR Caller) {
 
 /* Sockets. */
 
-PWSK_SOCKET SocketAdopt(PWSK_SOCKET ProviderSocket, ULONG_PTR OpenedAt);
-
 static VOID SocketUnlink(PSOCKET_RECORD Socket) {
     PSOCKET_RECORD *At;
 
@@ -373,9 +371,15 @@ static VOID CloseForDriver(PSOCKET_RECORD Socket) {
 }
 
 static VOID CloseLeft(const char *When) {
-    while (Sockets != NULL) {
+    for (;;) {
         PSOCKET_RECORD Socket = Sockets;
 
+        while (Socket != NULL && Socket->Closing) {
+            Socket = Socket->Next; /* the provider waits for it */
+        }
+        if (Socket == NULL) {
+            break;
+        }
         Report("socket-leak", Socket->OpenedAt, "a socket is open at %s, which would wait for it for ever", When);
         CloseForDriver(Socket);
     }

@@ -137,6 +137,35 @@ def build(out: Path | None = None, *, defines: Sequence[str] = (), sources: Path
     return DriverBuild.within(out, key)
 
 
+def compile_kernel(file: Path, target: Path, sources: Path, defines: Sequence[str] = ()) -> None:
+    """Compile one file of a driver, warnings forgiven: for builds that are wrong on purpose.
+
+    Args:
+        file: below ``sources``.
+        target: the object file.
+        sources: a ``drivers`` folder.
+        defines: switches of ``defects.h``.
+
+    Raises:
+        LabError: the compiler is missing, or the file does not compile.
+    """
+    switches = [f"-D{define}=1" for define in defines]
+    places = [f"-ffile-prefix-map={sources}=drivers", f"-I{sources / 'include'}"]
+    command = [COMPILER, *_COMPILE, *_KERNEL_COMPILE, *_kernel_headers(), *places, *switches, "-w"]
+    name = str(file.relative_to(sources))
+    _run([*command, "-c", "-o", str(target), name], f"{name} does not compile", sources)
+
+
+def link_driver(target: Path, objects: Sequence[Path]) -> None:
+    """Link the sample driver's objects to ``target``, with its symbols beside it as ``DriverBuild`` has them.
+
+    Raises:
+        LabError: it does not link.
+    """
+    product = next(product for product in _PRODUCTS if product.file == "wsksend.sys")
+    _link(product, target.parent, objects)
+
+
 def _check_defines(sources: Path, defines: Sequence[str]) -> None:
     header = (sources / "wsksend" / "defects.h").read_text()
     known = [line.split()[1] for line in header.splitlines() if line.startswith("#ifndef DEFECT_")]

@@ -35,9 +35,12 @@ GRACE = 10.0  # seconds from the request to end to SIGKILL
 Observer = Callable[[Cell, Event], None]
 
 
-def command(job_file: Path, *, isolated: bool) -> list[str]:
+WORKER = "harness.matrix.worker"
+
+
+def command(job_file: Path, *, isolated: bool, worker: str = WORKER) -> list[str]:
     """The worker's command line, in namespaces of its own when the cell is isolated."""
-    plain = [sys.executable, "-m", "harness.matrix.worker", str(job_file)]
+    plain = [sys.executable, "-m", worker, str(job_file)]
     if not isolated:
         return plain
     from harness.lab import namespace  # late: only a run needs the lab
@@ -48,8 +51,11 @@ def command(job_file: Path, *, isolated: bool) -> list[str]:
 class CellProcess:
     """One worker process and what it has told so far."""
 
-    def __init__(self, job: CellJob, observer: Observer, *, silence_limit: float = SILENCE_LIMIT) -> None:
+    def __init__(
+        self, job: CellJob, observer: Observer, *, silence_limit: float = SILENCE_LIMIT, worker: str = WORKER
+    ) -> None:
         self.job = job
+        self._worker = worker
         self._observer = observer
         self._silence_limit = silence_limit
         self._cases: list[CaseResult] = []
@@ -71,7 +77,7 @@ class CellProcess:
                     self._observer(self.job.cell, result)
                     return result
                 self._process = subprocess.Popen(
-                    command(self.job.save(), isolated=self.job.isolated),
+                    command(self.job.save(), isolated=self.job.isolated, worker=self._worker),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=log,

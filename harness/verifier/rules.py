@@ -57,6 +57,7 @@ RULES: dict[str, Rule] = {
     "address-changed": Rule(
         "the address is left alone until the IRP has completed; no page says that WSK copies it", _SEND
     ),
+    "wskbuf-bounds": Rule("Offset lies within the first MDL, and Offset and Length within the chain", "ddi WSK_BUF"),
     "irp-no-stack-location": Rule("an IRP for WSK has at least one stack location", _IRPS),
     "irp-in-use": Rule("an IRP is given to WSK again only after it has completed", _IRPS),
     "irp-not-reused": Rule("a completed IRP is used again only after IoReuseIrp", _IRPS),
