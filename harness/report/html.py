@@ -1,21 +1,30 @@
-"""``index.html``: the run as one self-contained page, made from ``results.json`` and nothing else."""
+"""``index.html``: the run as one self-contained page, made from ``results.json`` and, where there is one, the history.
+
+The page holds its data as JSON and draws it itself; without scripts it still tells what went wrong, as a plain list.
+"""
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.history.store import History
+from harness.report import page_data
 from harness.report.results import CaseResult, CellResult, Results, write_text
 from harness.report.status import Status, worst
 from harness.report.table import closing_line
 
 FILE_NAME = "index.html"
+CONSOLE_LINES = 60
+_CONSOLE_BYTES = 200_000
+_PLAIN_CASES = 300  # without scripts; the page's data holds all
 
 
-def render(results: Results) -> str:
-    """The page as text. Everything that comes from a run is escaped: a driver's output is not markup."""
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,
@@ -24,24 +33,48 @@ def render(results: Results) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(anchor=anchor, worst=worst, Status=Status)
+    return environment
+
+
+def render(results: Results, history: History | None = None, consoles: dict[str, str] | None = None) -> str:
+    """The page as text. Everything that comes from a run is escaped: a driver's output is not markup."""
+    environment = _environment()
+    data = json.dumps(page_data.build(results, history, consoles), ensure_ascii=False, separators=(",", ":"))
+    for letter in "<>&\u2028\u2029":  # so that no text can end the script element
+        data = data.replace(letter, f"\\u{ord(letter):04x}")
+    loader = environment.loader
+    assert loader is not None
+    style, script = (loader.get_source(environment, name)[0] for name in ("report.css.j2", "report.js.j2"))
+    bad = [
+        (cell, case)
+        for cell in results.cells
+        for case in cell.cases
+        if case.status in (Status.FAILED, Status.INCONCLUSIVE)
+    ]
     return environment.get_template("index.html.j2").render(
-        results=results, closing=closing_line(results), groups=groups(results)
+        results=results, closing=closing_line(results), data=data, style=style, script=script, bad=bad[:_PLAIN_CASES]
     )
 
 
 def write(results: Results, folder: Path, history: History | None = None) -> Path:
     """Write ``index.html`` into the run's folder."""
-    return write_text(folder / FILE_NAME, render(results))
+    return write_text(folder / FILE_NAME, render(results, history, _consoles(results, folder)))
 
 
-def groups(results: Results) -> dict[str, dict[str, list[CaseResult | None]]]:
-    """Case group -> case name -> that case in each cell, ``None`` where the cell has no such case."""
-    table: dict[str, dict[str, list[CaseResult | None]]] = {}
-    for column, cell in enumerate(results.cells):
-        for case in cell.cases:
-            row = table.setdefault(case.group, {}).setdefault(case.name, [None] * len(results.cells))
-            row[column] = case
-    return table
+def _consoles(results: Results, folder: Path) -> dict[str, str]:
+    """The end of the console of every cell that did not pass, or that has a case which did not."""
+    found = {}
+    for cell in results.cells:
+        name = cell.evidence.get("console")
+        if cell.status is Status.PASSED or not name:
+            continue
+        try:
+            raw = (folder / cell.folder / name).read_bytes()[-_CONSOLE_BYTES:]
+        except OSError:
+            continue
+        lines = raw.decode("utf-8", "replace").splitlines()[-CONSOLE_LINES:]
+        found[cell.folder] = "\n".join("".join(c for c in line if c.isprintable() or c == "\t") for line in lines)
+    return found
 
 
 def anchor(cell: CellResult, case: CaseResult | None = None) -> str:

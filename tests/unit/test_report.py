@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from rich.console import Console
 
+from harness.history.store import opened
 from harness.matrix.cells import Cell
 from harness.matrix.events import Collected, Phase
 from harness.report import html, junit, table
@@ -75,14 +80,55 @@ def test_junit_tells_of_a_cell_that_had_no_cases() -> None:
     assert "never came up" in (error.get("message") or "")
 
 
-def test_page_is_self_contained_and_its_links_lead_somewhere() -> None:
-    page = Page(html.render(RESULTS))
-    inside = {link[1:] for link in page.links if link.startswith("#")}
-    assert inside
-    assert inside <= page.ids
-    assert not [link for link in page.links if link.startswith(("http", "//"))]
-    assert "script" not in page.tags
+def data_of(text: str) -> Any:  # noqa: ANN401
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def test_page_is_self_contained() -> None:
+    text = html.render(RESULTS)
+    page = Page(text)
+    assert not [link for link in page.links if not link.startswith("#")]
+    assert "default-src 'none'" in text, "nothing may be loaded"
     assert "b" not in page.tags, "text from a run became markup"
+    assert page.tags.count("script") == 2
+
+
+def test_no_text_of_a_run_ends_the_pages_script() -> None:
+    evil = "</script><img src=x onerror=alert(1)>"
+    cell = CellResult("wine", evil, Status.FAILED, evil, cases=(CaseResult(f"t.py::{evil}", Status.FAILED, evil),))
+    text = html.render(Results(RESULTS.run, (cell,)))
+    assert "img" not in Page(text).tags
+    assert data_of(text)["cells"][0]["nic"] == evil
+
+
+def test_page_holds_every_case_once_and_passes_in_few_bytes() -> None:
+    data = data_of(html.render(RESULTS))
+    assert [cell["nic"] for cell in data["cells"]] == ["virtio-net", "e1000", "rtl8139"]
+    assert [len(rows) for rows in data["cases"]] == [1, 4, 0]
+    test, status, seconds, _, _, more = data["cases"][1][0]
+    assert (data["tests"][test][0], data["statuses"][status], seconds) == (BAD.id, "failed", 0.5)
+    assert more["findings"][0]["expected"] == "9000"
+    assert len(data["cases"][0][0]) == 5
+
+
+def test_page_shows_trends_where_there_is_a_history(tmp_path: Path) -> None:
+    with opened(tmp_path / "history.sqlite", lambda _: None) as history:
+        history.add(RESULTS)
+        data = data_of(html.render(RESULTS, history))
+    assert [bad["test"] for bad in data["history"]["failing"]] == [BAD.id]
+    assert data_of(html.render(RESULTS))["history"] is None
+
+
+def test_page_quotes_the_console_of_what_did_not_pass(tmp_path: Path) -> None:
+    cell = replace(RESULTS.cells[1], folder="cells/b", evidence={"console": "console.log"})
+    (tmp_path / "cells" / "b").mkdir(parents=True)
+    (tmp_path / "cells" / "b" / "console.log").write_text("boot\n" * 500 + "panic \x1b[31m now\n")
+    text = html.write(Results(RESULTS.run, (cell,)), tmp_path).read_text()
+    console = data_of(text)["cells"][0]["console"]
+    assert console.endswith("panic [31m now")
+    assert len(console.splitlines()) == html.CONSOLE_LINES
 
 
 def test_page_shows_what_went_wrong() -> None:

@@ -1,0 +1,91 @@
+"""What ``index.html`` shows, as one JSON value: the record in few bytes, and the history where there is one. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from harness.history import questions
+from harness.history.store import History, sign
+from harness.report.results import CaseResult, CellResult, Results
+from harness.report.status import Status
+from harness.report.table import closing_line
+
+_STATUSES = tuple(Status)
+_RUNS = 40
+_TRENDS = 60
+
+
+def build(results: Results, history: History | None = None, consoles: dict[str, str] | None = None) -> dict[str, Any]:
+    """The page's data.
+
+    Args:
+        results: the record.
+        history: earlier runs, for trends.
+        consoles: end of the guest's console by cell folder.
+    """
+    tests: dict[str, int] = {}
+    rows: list[tuple[str, str, str]] = []
+    for cell in results.cells:
+        for case in cell.cases:
+            if case.id not in tests:
+                tests[case.id] = len(rows)
+                rows.append((case.id, case.group, case.name))
+    return {
+        "status": str(results.status),
+        "closing": closing_line(results),
+        "run": asdict(results.run),
+        "statuses": [str(status) for status in _STATUSES],
+        "cells": [_cell(cell, (consoles or {}).get(cell.folder, "")) for cell in results.cells],
+        "tests": rows,
+        "cases": [[_case(case, tests[case.id]) for case in cell.cases] for cell in results.cells],
+        "history": _history(results, history) if history is not None else None,
+    }
+
+
+def _cell(cell: CellResult, console: str) -> dict[str, Any]:
+    made = asdict(cell)
+    del made["cases"]
+    return {**made, "console": console}
+
+
+def _case(case: CaseResult, test: int) -> list[Any]:
+    """Index of the test, index of the status, seconds, frames, datagrams; and the rest where it says something."""
+    short = [test, _STATUSES.index(case.status), case.seconds, case.evidence.get("frames", ""), case.datagrams.line()]
+    if case.status is Status.PASSED and not case.earlier and not case.observed:
+        return short
+    more = {
+        "reason": case.reason,
+        "sign": sign(case),
+        "findings": [asdict(finding) for finding in case.findings],
+        "observed": [asdict(each) for each in case.observed],
+        "background": case.background,
+        "evidence": case.evidence,
+        "earlier": [asdict(attempt) for attempt in case.earlier],
+    }
+    return [*short, {name: value for name, value in more.items() if value}]
+
+
+def _history(results: Results, history: History) -> dict[str, Any]:
+    runs = [
+        {
+            "guest": guest,
+            "nic": nic,
+            "runs": [[run, status, timings.get("total", 0.0)] for run, status, timings in past],
+        }
+        for (guest, nic), past in questions.timings(history, runs=_RUNS).items()
+    ]
+    bad = questions.first_bad(history)
+    flakes = questions.flakes(history, limit=30)
+    wanted = dict.fromkeys([each.test for each in bad] + [each.test for each in flakes])
+    trends = []
+    for test in list(wanted)[:_TRENDS]:
+        for point in questions.trend(history, test, limit=400):
+            trends.append([test, point.guest, point.nic, point.run, point.status, point.seconds])
+    return {
+        "cells": runs,
+        "failing": [asdict(each) for each in bad],
+        "flakes": [asdict(each) | {"rate": each.rate} for each in flakes],
+        "slowest": [asdict(each) for each in questions.slowest(history, limit=15)],
+        "trends": trends,
+    }
