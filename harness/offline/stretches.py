@@ -19,6 +19,7 @@ from harness.model.datagram import Prediction
 from harness.model.predict import predict
 from harness.model.site import Site
 from harness.verify.bulk import Bulk
+from harness.verify.columns import firsts
 from harness.wsk.operations import Step
 from harness.wsk.plan import Plan
 
@@ -247,7 +248,8 @@ def _used(batch: Batch, mask: Flags) -> list[int]:
     """Numbers of the interfaces of the frames in a mask."""
     if batch.stride or len(batch.table) == 1:
         return [int(batch.interface[0])]
-    return [int(number) for number in np.unique(batch.interface[mask])]
+    present = batch.interface[mask]
+    return [int(number) for number in present[firsts(present)]]
 
 
 def _same_name(case: str, name: str) -> bool:

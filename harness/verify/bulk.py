@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.capture.batches import Batch, Flags
 from harness.model.datagram import Prediction
 from harness.verify.bursts import BurstTracker
-from harness.verify.columns import Rows, groups
+from harness.verify.columns import Rows, firsts, groups
 from harness.verify.compare import observations
 from harness.verify.dissect import dissect
 from harness.verify.match import Begun, offload_finding
@@ -186,7 +186,8 @@ class Bulk:
         """Record each new combination of the fields that are free, from one frame that shows it."""
         known = self._known.setdefault(tracker.burst.template.operation, set())
         values = pattern.free_values(rows)
-        for value in np.unique(values[good]):
+        present = values[good]
+        for value in present[firsts(present)] if len(present) else ():
             if int(value) in known:
                 continue
             known.add(int(value))
@@ -227,7 +228,7 @@ def _book(tracker: BurstTracker, sequences: NDArray[np.uint64], consecutive: boo
         tracker.last = int(sequences[-1])
         return _Booked(None, [])
     fresh = np.zeros(count, dtype=np.bool_)
-    fresh[np.unique(place, return_index=True)[1]] = True
+    fresh[firsts(place)] = True
     fresh &= flags[place] == 0
     flags[place[fresh]] = 1
     tracker.matched += int(fresh.sum())

@@ -33,6 +33,16 @@ class Rows:
         return np.ndarray((self.count,), np.dtype(kind), self.data, self.base + at, (self.stride,))
 
 
+def firsts(values: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Where each distinct value occurs first; ``numpy.unique`` would import all of ``numpy.ma`` for it."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    new = np.ones(len(values), dtype=np.bool_)
+    new[1:] = ordered[1:] != ordered[:-1]
+    places: NDArray[np.int64] = order[new]
+    return places
+
+
 def groups(batch: Batch, size: int) -> Iterator[tuple[NDArray[np.int64], Rows]]:
     """Whole Ethernet frames that could carry ``size`` bytes of payload: their indexes in the batch, and their table."""
     low = _HEADERS + size
@@ -45,7 +55,8 @@ def groups(batch: Batch, size: int) -> Iterator[tuple[NDArray[np.int64], Rows]]:
     if not all(item.link == links.ETHERNET for item in batch.table):
         links_of = np.array([item.link for item in batch.table])
         whole &= links_of[batch.interface] == links.ETHERNET
-    for width in np.unique(batch.captured[whole]):
+    widths = batch.captured[whole]
+    for width in widths[firsts(widths)]:
         indexes = np.flatnonzero(whole & (batch.captured == width))
         data = batch.data[batch.offsets[indexes][:, None] + np.arange(width)].reshape(-1)
         yield indexes, Rows(data, 0, int(width), len(indexes), int(width))

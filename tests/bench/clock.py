@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+_BYTECODE = Path(tempfile.gettempdir()) / f"harness-bench-bytecode-{os.getuid()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,17 @@ def measure(command: Sequence[str], *, keep: bool = True) -> Measured:
     Raises:
         RuntimeError: it failed.
     """
+    # As installed: with compiled bytecode, whatever the shell says about writing it.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(_BYTECODE)
     start = time.monotonic()
     before = os.times()
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE if keep else subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE if keep else subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     output = process.stdout.read() if process.stdout is not None else b""
     _, status, usage = os.wait4(process.pid, 0)
