@@ -77,6 +77,9 @@ class States:
 
     def find(self, name: str) -> Saved | None:
         """The state of that key, marked as just used; ``None`` when there is none that is whole."""
+        if any(self.folder.glob(f"{_TEMPORARY}*")):
+            with self._locked():
+                self._sweep()
         folder = self.folder / name
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
@@ -97,6 +100,7 @@ class States:
         with self._locked():
             self._make_room()
             temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.folder))
+            alive = _hold(temporary)
         try:
             write(temporary / STATE)
             manifest = {**facts, "bytes": (temporary / STATE).stat().st_size, "saved": time.time()}
@@ -109,6 +113,8 @@ class States:
             raise StateError(f"the guest's state cannot be kept in {self.folder}: {error.strerror or error}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            if alive is not None:
+                os.close(alive)
         return Saved(self.folder / name, manifest)
 
     def discard(self, name: str) -> None:
@@ -126,15 +132,20 @@ class States:
         return [saved for _, saved in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
     def _make_room(self) -> None:
-        for left in self.folder.glob(f"{_TEMPORARY}*"):  # of a worker that was killed; the others hold theirs open
-            if time.time() - left.stat().st_mtime > 600:
-                shutil.rmtree(left, ignore_errors=True)
+        self._sweep()
         for saved in reversed(self.entries()):
             if shutil.disk_usage(self.folder).free >= _RESERVE_BYTES:
                 return
             shutil.rmtree(saved.folder, ignore_errors=True)
         if (free := shutil.disk_usage(self.folder).free) < _RESERVE_BYTES:
             raise StateError(f"no space for saved guests: {free / 1e9:.1f} GB are free in {self.folder}")
+
+    def _sweep(self) -> None:
+        """Remove what workers that were killed left half written; those that live hold a lock on theirs."""
+        for left in self.folder.glob(f"{_TEMPORARY}*"):
+            if (held := _hold(left)) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(held)
 
     def _evict(self, keep: str) -> None:
         total = 0
@@ -154,3 +165,17 @@ class States:
                 yield
         except OSError as error:
             raise StateError(f"the cache of saved guests {self.folder} cannot be used: {error.strerror}") from error
+
+
+def _hold(folder: Path) -> int | None:
+    """An open descriptor that keeps a lock on the folder; ``None`` when another process has it, or the folder is gone."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -79,3 +79,20 @@ def test_no_space_is_said_and_gives_up_states_first(tmp_path: Path, monkeypatch:
     with pytest.raises(LabError, match="no space"):
         states.save("new", writing(10), {})
     assert states.entries() == []
+
+
+def test_what_a_killed_worker_left_goes_and_what_a_living_one_makes_stays(tmp_path: Path) -> None:
+    states = States(tmp_path)
+    left = tmp_path / ".saving-of-the-dead"
+    left.mkdir()
+    (left / STATE).write_bytes(b"half")
+
+    def write(path: Path) -> None:
+        assert not left.exists()
+        assert States(tmp_path).find("another") is None  # a second worker looks, and sweeps
+        path.write_bytes(b"whole")
+
+    assert states.save("name", write, {}).state.read_bytes() == b"whole"
+    left.mkdir()
+    assert states.find("name") is not None
+    assert not left.exists()
