@@ -168,7 +168,7 @@ class States:
 
 
 def _hold(folder: Path) -> int | None:
-    """An open descriptor that keeps a lock on the folder; ``None`` when another process has it, or the folder is gone."""
+    """An open descriptor that keeps a lock on the folder; ``None`` when another has it, or the folder is gone."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
