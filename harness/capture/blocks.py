@@ -100,8 +100,9 @@ class Blocks:
         self._patience -= self._patience > 0
         if self._patience or end - at < _RUN * length:
             return False
-        near, far = (self._head.unpack_from(view, at + rows * length) for rows in (1, _RUN - 1))
-        return near == far == (EPB, length)
+        wanted = (EPB, length)
+        near = self._head.unpack_from(view, at + length)
+        return near == wanted and self._head.unpack_from(view, at + (_RUN - 1) * length) == wanted
 
     def _run(self, data: Bytes, view: memoryview, at: int, end: int, length: int) -> Batch | None:
         """A batch of enhanced packets of one size and interface, if there are enough of them."""
