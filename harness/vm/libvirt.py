@@ -270,8 +270,8 @@ class Connection:
         flags = 0 if self._embedded else libvirt.VIR_DOMAIN_START_AUTODESTROY
         return self._start("start the guest", uuid, listener, lambda: self._handle.createXML(xml, flags))
 
-    def restore(self, path: Path, xml: str, uuid: str, listener: Callable[[Event], None]) -> Domain:
-        """Start a domain from a file that ``Domain.save`` wrote, with ``xml`` in place of the saved one.
+    def restore(self, path: Path, xml: str | None, uuid: str, listener: Callable[[Event], None]) -> Domain:
+        """Start a domain from a file that ``Domain.save`` wrote, with ``xml`` in place of the saved one if given.
 
         Raises:
             LabError: libvirt or QEMU refused.

@@ -67,7 +67,9 @@ class Machine:
             LabError: libvirt or QEMU refused.
         """
         self._prepare()
-        self._domain = self._connection.restore(path, domain_xml(self.spec), self.spec.uuid, self._listen)
+        # libvirt looks for UEFI firmware only when a machine starts: a restored one needs the XML it was saved with.
+        xml = None if self.spec.boot.uefi else domain_xml(self.spec)
+        self._domain = self._connection.restore(path, xml, self.spec.uuid, self._listen)
 
     def save(self, path: Path) -> None:
         """Save memory and devices to ``path``; the machine ends.

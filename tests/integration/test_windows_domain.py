@@ -69,6 +69,10 @@ def test_uefi_firmware_looks_for_something_to_boot(tmp_path: Path, connection: C
         assert picture[:2] == b"P6" or picture[:4] == b"\x89PNG"
         assert guest.domain.disk_written("sda") == 0
         xml = guest.xml()
+        guest.save(tmp_path / "memory")
+        guest.restore(tmp_path / "memory")
+        assert guest.ended is None
+        assert guest.domain.is_running()
     assert "OVMF" in xml
     assert "secboot" not in xml
     for device in ("vmcoreinfo state='on'", "<panic model='isa'", "e1000e", "seed.iso", "vnc.sock"):

@@ -124,7 +124,7 @@ def test_a_killed_build_goes_on_where_it_stopped_and_ends_in_a_sealed_image(fold
 def check_acceptance(folder: Path) -> None:
     """The acceptance steps that ask more of the machine than of the guest pass on the stand-in too; others do not."""
     out = folder / "accept"
-    wanted = ("image", "boot", "hot-plug", "save", "signed", "host-dump")
+    wanted = ("image", "boot", "hot-plug", "save", "host-dump")
     words = [word for step in wanted for word in ("--step", step)]
     command = [sys.executable, "-m", "harness", "accept", "--guest", "ws2022", "-o", str(out), *words, "--no-install"]
     run = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
@@ -137,7 +137,6 @@ def check_acceptance(folder: Path) -> None:
         "save": "passed",
     }, run.stdout + run.stderr
     assert statuses["host-dump"] == "failed", "the stand-in writes no Windows dump header"
-    assert statuses["signed"] == "failed", "and loads no driver"
     assert run.returncode == 1
     assert not (resources.cache() / "images" / "ws2022" / "observations.json").exists(), "only a full run is kept"
 
