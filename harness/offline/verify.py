@@ -188,8 +188,8 @@ def _marked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) -> t
     if len(splitter.runs) > 1:
         doubts.append(f"the capture holds markers of {len(splitter.runs)} runs")
     dropped = file.dropped
-    if dropped is None and file.format.startswith("pcap") and not file.format.startswith("pcapng"):
-        dropped = 0  # this format has no place to say it
+    if dropped is None and not file.damage:
+        dropped = 0  # pcap has no place to say it, and tools that copy a pcapng file leave it out: a note says so
     parts = []
     for case in splitter.cases:
         stretch = splitter.stretches.get(case)
@@ -332,6 +332,8 @@ def _notes(splitter: Splitter, file: CaptureFile) -> list[str]:
         notes.append("a cooked capture shows no destination MAC: it was not checked")
     if splitter.marked and file.damage:
         notes.append(file.damage)
+    elif splitter.marked and file.dropped is None:
+        notes.append("no statistics in the file: nobody says how many frames the capture lost")
     if splitter.outside:
         notes.append(f"{splitter.outside} frames lie outside of all cases")
     return notes
