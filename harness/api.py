@@ -29,6 +29,9 @@ class Recorder(Protocol):
     def execute(self, *operations: ops.Operation) -> list[ops.Step]:
         """Execute in order and return the recorded steps; several are pipelined in one round trip."""
 
+    def defer(self, operation: ops.Operation) -> None:
+        """Execute before whatever comes next, or when the case ends: for what nobody waits to see the outcome of."""
+
 
 class Sent:
     """A send that was made: its step, and its completion once there is one."""
@@ -163,7 +166,7 @@ class DatagramSocket:
         """WskCloseSocket, once."""
         if not self.closed:
             self.closed = True
-            self._do(ops.Close(self.number))
+            self._recorder.defer(ops.Close(self.number))
 
 
 class ProviderUnreachable(Exception):
@@ -200,14 +203,18 @@ class Wsk:
         Raises:
             Failure: the driver could not open it.
         """
-        sock, step = self.open(family)
+        sock = DatagramSocket(self._recorder, self._sockets, family)
+        self._sockets += 1
+        local = Endpoint(address if address is not None else ANY[family], port)
+        first = (ops.Bind(sock.number, local), ops.GetLocalAddress(sock.number)) if bind else ()
+        step, *steps = self._recorder.execute(ops.Open(sock.number, family), *first)
         completion = step.outcome.completion
         if completion is None or completion.status:
             status = step.outcome.ioctl or (completion.status if completion else 0)
             raise Failure(f"WskSocket({family.name}) failed: {status_name(status)}")
         try:
             if bind:
-                sock.bind(address, port)
+                sock.local = steps[1].outcome.endpoint
             yield sock
         finally:
             sock.close()

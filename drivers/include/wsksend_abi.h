@@ -50,6 +50,7 @@
 #define WSKSEND_IOCTL_BURST WSKSEND_IOCTL(0x822u)
 #define WSKSEND_IOCTL_COLLECT WSKSEND_IOCTL(0x823u)
 #define WSKSEND_IOCTL_RECEIVE WSKSEND_IOCTL(0x824u)
+#define WSKSEND_IOCTL_BATCH WSKSEND_IOCTL(0x830u)
 
 /* Limits that the driver enforces. */
 #define WSKSEND_MAX_SOCKETS 64u
@@ -64,6 +65,7 @@
 #define WSKSEND_MAX_DATAGRAM 131072u   /* capacity of a receive, size of a burst's datagram */
 #define WSKSEND_MAX_BURST 1000000u     /* datagrams in one burst */
 #define WSKSEND_MAX_DEPTH 256u         /* IRPs that a burst keeps in flight */
+#define WSKSEND_MAX_BATCH 64u          /* requests in one batch */
 #define WSKSEND_PAGE 4096u             /* an MDL starts at an offset below this */
 
 /* wsksend_send.mode and wsksend_receive.mode */
@@ -257,6 +259,32 @@ struct wsksend_receive_reply { /* `length` bytes follow */
     uint32_t control_flags;
 };
 
+/*
+ * BATCH: `count` other requests in one, carried out in order, each answered as if it had come alone. Behind it: for each a
+ * struct wsksend_item and its `length` bytes of input, the next one starting on 8 bytes. A batch within a batch is an
+ * INVALID_DEVICE_REQUEST. The reply is a struct wsksend_item_reply and `length` bytes of output for each, aligned in the
+ * same way.
+ */
+struct wsksend_batch {
+    struct wsksend_header header;
+    uint32_t count;
+    uint32_t reserved;
+};
+
+#define WSKSEND_ITEM_OPENED 1u /* its handle is that of the socket that this batch opened last */
+
+struct wsksend_item {
+    uint32_t code;
+    uint32_t length;   /* bytes of input */
+    uint32_t capacity; /* bytes of output that are wanted at most */
+    uint32_t flags;
+};
+
+struct wsksend_item_reply {
+    uint32_t status; /* NTSTATUS, as the IOCTL would have brought it */
+    uint32_t length; /* bytes of output */
+};
+
 #define WSKSEND_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), "size of " #type)
 WSKSEND_ASSERT_SIZE(wsksend_header, 8);
 WSKSEND_ASSERT_SIZE(wsksend_endpoint, 24);
@@ -281,5 +309,8 @@ WSKSEND_ASSERT_SIZE(wsksend_collect, 24);
 WSKSEND_ASSERT_SIZE(wsksend_collected, 32);
 WSKSEND_ASSERT_SIZE(wsksend_receive, 40);
 WSKSEND_ASSERT_SIZE(wsksend_receive_reply, 56);
+WSKSEND_ASSERT_SIZE(wsksend_batch, 16);
+WSKSEND_ASSERT_SIZE(wsksend_item, 16);
+WSKSEND_ASSERT_SIZE(wsksend_item_reply, 8);
 
 #endif /* WSKSEND_ABI_H */

@@ -52,6 +52,7 @@ static const OPERATION Operations[] = {
     {WSKSEND_IOCTL_BURST, sizeof(struct wsksend_burst), sizeof(struct wsksend_burst_reply), RequestBurst},
     {WSKSEND_IOCTL_COLLECT, sizeof(struct wsksend_collect), 0, RequestCollect},
     {WSKSEND_IOCTL_RECEIVE, sizeof(struct wsksend_receive), sizeof(struct wsksend_receive_reply), RequestReceive},
+    {WSKSEND_IOCTL_BATCH, sizeof(struct wsksend_batch), 0, RequestBatch},
 };
 
 static NTSTATUS Complete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information) {
@@ -80,6 +81,23 @@ static NTSTATUS Check(const OPERATION *Operation, const REQUEST *Request) {
     return STATUS_SUCCESS;
 }
 
+/* Checks a request and lets its handler carry it out. */
+NTSTATUS DispatchRequest(ULONG Code, PREQUEST Request) {
+    NTSTATUS Status = STATUS_INVALID_DEVICE_REQUEST;
+    ULONG Index;
+
+    for (Index = 0; Index < RTL_NUMBER_OF(Operations); Index++) {
+        if (Operations[Index].Code == Code) {
+            Status = Check(&Operations[Index], Request);
+            if (NT_SUCCESS(Status)) {
+                Status = Operations[Index].Handler(Request);
+            }
+            break;
+        }
+    }
+    return Status;
+}
+
 /* IRP_MJ_CREATE, IRP_MJ_CLEANUP and IRP_MJ_CLOSE. An opener's sockets close with its handle. */
 NTSTATUS NTAPI DispatchCreateClose(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
@@ -94,25 +112,14 @@ NTSTATUS NTAPI DispatchCreateClose(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
 /* IRP_MJ_DEVICE_CONTROL. */
 NTSTATUS NTAPI DispatchDeviceControl(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
-    ULONG Code = Stack->Parameters.DeviceIoControl.IoControlCode;
     REQUEST Request = {
         .Buffer = Irp->AssociatedIrp.SystemBuffer,
         .InputLength = Stack->Parameters.DeviceIoControl.InputBufferLength,
         .OutputLength = Stack->Parameters.DeviceIoControl.OutputBufferLength,
         .Opener = Stack->FileObject,
     };
-    NTSTATUS Status = STATUS_INVALID_DEVICE_REQUEST;
-    ULONG Index;
+    NTSTATUS Status = DispatchRequest(Stack->Parameters.DeviceIoControl.IoControlCode, &Request);
 
     UNREFERENCED_PARAMETER(DeviceObject);
-    for (Index = 0; Index < RTL_NUMBER_OF(Operations); Index++) {
-        if (Operations[Index].Code == Code) {
-            Status = Check(&Operations[Index], &Request);
-            if (NT_SUCCESS(Status)) {
-                Status = Operations[Index].Handler(&Request);
-            }
-            break;
-        }
-    }
     return Complete(Irp, Status, NT_SUCCESS(Status) ? Request.Information : 0);
 }

@@ -2,7 +2,7 @@
  * wsksend.h - what the files of wsksend.sys share: accounts, buffers, calls, sockets, requests.
  *
  * Read the files in this order: entry.c (load and unload), security.c (who may open the device), dispatch.c (IOCTLs), socket.c (lifetime of sockets),
- * call.c (lifetime of one WSK call), send.c, burst.c, receive.c, options.c (what is called), buffer.c and address.c
+ * call.c (lifetime of one WSK call), send.c, burst.c, receive.c, options.c (what is called), batch.c (many of them), buffer.c and address.c
  * (what is handed over), accounts.c (what is held).
  */
 #ifndef WSKSEND_H
@@ -159,6 +159,8 @@ typedef NTSTATUS REQUEST_HANDLER(PREQUEST Request);
 
 DRIVER_DISPATCH DispatchCreateClose;
 DRIVER_DISPATCH DispatchDeviceControl;
+NTSTATUS DispatchRequest(ULONG Code, PREQUEST Request);
+REQUEST_HANDLER RequestBatch;          /* batch.c */
 REQUEST_HANDLER RequestOpen;           /* socket.c */
 REQUEST_HANDLER RequestClose;          /* socket.c */
 REQUEST_HANDLER RequestBind;           /* options.c */

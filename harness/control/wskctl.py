@@ -17,14 +17,17 @@ from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.wsk import abi, layouts
 from harness.wsk.operations import (
     Accounts,
-    Close,
+    Burst,
     Collect,
     Force,
     GetLocalAddress,
+    Ioctl,
     Open,
     Operation,
     Outcome,
+    Receive,
     Relent,
+    SendMessages,
     SendTo,
 )
 from harness.wsk.types import Endpoint
@@ -87,21 +90,16 @@ class WskCtl:
             Failure: the driver did not answer in time, or answered what the interface does not allow.
             LabError: the relay ended.
         """
-        outcomes: list[Outcome] = []
-        batch: list[Operation] = []
-        weight = 0
-        for operation in operations:
-            # A send that was refused is not waited for, and a rule names the port that its socket was given.
-            if isinstance(operation, Collect) or (isinstance(operation, Force) and operation.socket is not None):
-                outcomes += self._exchange(batch)
-                batch, weight = [], 0
-            batch.append(operation)
-            weight += len(operation.buffer.mdls) * 64 + operation.buffer.size if isinstance(operation, SendTo) else 64
-            # A handle must be known before it is used, and replies must be read before the pipes are full.
-            if isinstance(operation, Open | Close) or weight > WINDOW_BYTES:
-                outcomes += self._exchange(batch)
-                batch, weight = [], 0
-        return outcomes + self._exchange(batch)
+        return [outcome for group in _groups(operations) for outcome in self._exchange(group)[0]]
+
+    def settle(self, operations: Sequence[Operation]) -> tuple[list[Outcome], Accounts]:
+        """Carry out operations as ``submit`` does and then ask for the books, in one trip where that is possible."""
+        *groups, last = _groups(operations) or [[]]
+        if any(isinstance(operation, _ALONE) for operation in last):
+            groups, last = [*groups, last], []
+        outcomes = [outcome for group in groups for outcome in self._exchange(group)[0]]
+        rest, (books,) = self._exchange(last, [abi.encode_accounts()])
+        return outcomes + rest, abi.decode_accounts(self._brought(*books))
 
     def accounts(self) -> Accounts:
         """The driver's books."""
@@ -145,25 +143,32 @@ class WskCtl:
         self._stream.close()
         self._reader.join(self._deadline)
 
-    def _exchange(self, operations: Sequence[Operation]) -> list[Outcome]:
-        requests = []
+    def _exchange(
+        self, operations: Sequence[Operation], more: Sequence[abi.Request] = ()
+    ) -> tuple[list[Outcome], list[tuple[int, bytes]]]:
+        """Carry out one group of operations in one request; further requests go with them and come back as they are."""
+        requests: list[tuple[abi.Request, bool]] = []
         tickets: list[dict[int, int]] = []  # for a Collect: step by ticket
+        opened: int | None = None  # the socket that this group opens
         for operation in operations:
             steps = self._steps(operation)
             tickets.append(steps)
             named = {step: ticket for ticket, step in steps.items()}
             if isinstance(operation, Force | Relent):
-                request = abi.encode_provider(operation, self._local(operation))
-            else:
-                request = abi.encode(operation, self._handles, self._ticket, named)
-            requests.append((request.device, request))
+                requests.append((abi.encode_provider(operation, self._local(operation)), False))
+                continue
+            request = abi.encode(operation, self._handles, self._ticket, named)
+            requests.append((request, opened is not None and getattr(operation, "socket", None) == opened))
+            if isinstance(operation, Open):
+                opened = operation.socket
+                self._waiting.pop(opened, None)
+        answers = self._together([*requests, *((request, False) for request in more)])
         outcomes = []
         sent = self._ticket - sum(_unwaited(operation) for operation in operations)
-        for operation, steps, (status, data) in zip(operations, tickets, self._roundtrip(requests), strict=True):
+        for operation, steps, (status, data) in zip(operations, tickets, answers, strict=False):
             outcomes.append(abi.decode(operation, status, data, steps))
             if isinstance(operation, Open):
                 self._handles[operation.socket] = abi.opened_handle(status, data)
-                self._waiting.pop(operation.socket, None)
                 self._locals.pop(operation.socket, None)
             elif isinstance(operation, GetLocalAddress) and outcomes[-1].endpoint is not None:
                 self._locals[operation.socket] = outcomes[-1].endpoint
@@ -171,7 +176,16 @@ class WskCtl:
                 sent += 1
                 if status != layouts.STATUS_SUCCESS:
                     self._waiting[operation.socket].remove(sent)
-        return outcomes
+        return outcomes, answers[len(operations) :]
+
+    def _together(self, requests: Sequence[tuple[abi.Request, bool]]) -> list[tuple[int, bytes]]:
+        """Status and output of each request; several are one IOCTL, because the trip costs more than the work."""
+        if len(requests) < 2:
+            return self._roundtrip([(request.device, request) for request, _ in requests])
+        status, data = self._roundtrip([(DEVICE_WSKSEND, abi.encode_batch(requests))])[0]
+        if status != layouts.STATUS_SUCCESS:
+            return [(status, b"")] * len(requests)  # nothing was done
+        return abi.decode_batch(data, len(requests))
 
     def _steps(self, operation: Operation) -> dict[int, int]:
         """Give a send without wait its ticket; for a Collect take the oldest tickets of its socket with their steps."""
@@ -196,9 +210,12 @@ class WskCtl:
         return self._locals[operation.socket]
 
     def _ask(self, request: abi.Request) -> bytes:
-        status, data = self._roundtrip([(DEVICE_WSKSEND, request)])[0]
+        return self._brought(*self._roundtrip([(DEVICE_WSKSEND, request)])[0])
+
+    @staticmethod
+    def _brought(status: int, data: bytes) -> bytes:
         if status != layouts.STATUS_SUCCESS:
-            raise Failure(f"the driver refused IOCTL {request.code:#x} with {status:#010x}")
+            raise Failure(f"the driver refused to tell of itself, with {status:#010x}")
         return data
 
     def _roundtrip(self, requests: Iterable[tuple[int, abi.Request]]) -> list[tuple[int, bytes]]:
@@ -243,6 +260,41 @@ class WskCtl:
             while len(buffer) >= 4 and len(buffer) >= (length := int.from_bytes(buffer[:4], "little") + 4):
                 self._frames.put(bytes(buffer[:length]))
                 del buffer[:length]
+
+
+def _groups(operations: Sequence[Operation]) -> list[list[Operation]]:
+    """Operations in the groups that one request can carry.
+
+    A group opens one socket at most, for only the last one's handle is known to the driver while it works; a send that was
+    refused must be known before it is collected, and a rule names the port that its socket was given.
+    """
+    groups: list[list[Operation]] = []
+    group: list[Operation] = []
+    weight = 0
+    for operation in operations:
+        alone = isinstance(operation, _ALONE)
+        second = isinstance(operation, Open) and any(isinstance(other, Open) for other in group)
+        full = len(group) == layouts.MAX_BATCH - 1 or weight > WINDOW_BYTES
+        if group and (alone or second or full or isinstance(operation, Collect)):
+            groups.append(group)
+            group, weight = [], 0
+        group.append(operation)
+        weight += _weight(operation)
+        if alone:
+            groups.append(group)
+            group, weight = [], 0
+    return [*groups, group] if group else groups
+
+
+_ALONE = (Force, Relent, Ioctl, Burst, Receive)
+"""What is not the driver's, may take long, brings much, or is about the IOCTL itself."""
+
+
+def _weight(operation: Operation) -> int:
+    if isinstance(operation, SendTo | SendMessages):
+        buffers = (operation.buffer,) if isinstance(operation, SendTo) else operation.buffers
+        return sum(len(mdl.data) + 64 for buffer in buffers for mdl in buffer.mdls)
+    return 64
 
 
 def _unwaited(operation: Operation) -> bool:

@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from harness.api import Wire, Wsk
 from harness.capture.frames import CapturedFrame, Integrity
@@ -76,6 +76,7 @@ class Case:
     wire: Wire
     started: float
     steps: list[Step] = field(default_factory=list)
+    deferred: list[Operation] = field(default_factory=list)
     frames: tuple[int, int] | None = None
     reason: str = ""
 
@@ -132,15 +133,33 @@ class Session:
     def execute(self, *operations: Operation) -> list[Step]:
         """Execute operations on the driver and record them as steps of the running case (``harness.api.Recorder``)."""
         case = self.case
-        outcomes = self._carry_out(operations)
-        steps = []
+        deferred, case.deferred = case.deferred, []
+        before = len(case.steps) + len(deferred)
+        self._note((*deferred, *operations), self._carry_out((*deferred, *operations)))
+        return case.steps[before:]
+
+    def defer(self, operation: Operation) -> None:
+        """Execute an operation before whatever comes next, or when the case ends (``harness.api.Recorder``)."""
+        self.case.deferred.append(operation)
+
+    def _settle(self) -> Accounts | None:
+        """Execute what was deferred, and ask for the driver's books."""
+        deferred, self.case.deferred = self.case.deferred, []
+        settle = getattr(self._driver, "settle", None)
+        if settle is None:
+            self._note(deferred, self._carry_out(deferred))
+            return self._driver.accounts()
+        outcomes, accounts = settle(deferred)
+        self._note(deferred, outcomes)
+        return cast("Accounts | None", accounts)
+
+    def _note(self, operations: Sequence[Operation], outcomes: Sequence[Outcome]) -> None:
+        case = self.case
         for operation, outcome in zip(operations, outcomes, strict=True):
             step = Step(self._steps, case.name, operation, outcome)
             self._steps += 1
             self._record(step)
-            steps.append(step)
-        case.steps += steps
-        return steps
+            case.steps.append(step)
 
     def _carry_out(self, operations: Sequence[Operation]) -> list[Outcome]:
         """What peers send is sent here, all else by the driver; the order is kept."""
@@ -163,9 +182,12 @@ class Session:
         Raises:
             LabError: the guest or the capture was lost earlier, or the start marker does not appear.
         """
+        left = self._case.deferred if self._case is not None else []  # of a case that was skipped half way
         self._case = Case(name, Wsk(self), Wire(self._site, self), time.monotonic())
         if self._lost:
             raise LabError(f"not run: {self._lost}")
+        if left:
+            self._driver.execute(left)
         self._capture.begin(name)
 
     def end_case(self, error: BaseException | None) -> Status:
@@ -263,7 +285,7 @@ class Session:
 
     def _judge(self, case: Case) -> CaseVerdict:
         """Wait for the frames that must come, close the capture's stretch and hold everything against the model."""
-        now = self._driver.accounts()
+        now = self._settle()
         accounts = since(now, self._held)
         self._held = now
         predictions = predict(case.steps, self._site)

@@ -92,6 +92,13 @@ class SampleDriver:
             return None
         return self._guarded(self._control.accounts)
 
+    def settle(self, operations: Sequence[Operation]) -> tuple[list[Outcome], Accounts | None]:
+        """Carry out a case's last operations and give the books, in one trip to the driver where that is possible."""
+        control = self._control
+        if control is None or not self._loaded or any(isinstance(item, Load | Unload) for item in operations):
+            return self.execute(operations), self.accounts()
+        return self._guarded(lambda: control.settle(operations))
+
     def findings(self) -> Sequence[Finding]:
         """What the verifier found since the last call, resolved to functions and lines."""
         return verifier.findings(self._lines(), self._symbols)

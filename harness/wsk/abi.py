@@ -6,7 +6,7 @@ The interface itself is ``drivers/include/wsksend_abi.h``, its numbers are in ``
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import assert_never
@@ -272,6 +272,33 @@ def decode(  # noqa: C901 - one arm for each kind of reply
 def opened_handle(status: int, data: bytes) -> int:
     """The handle that an Open brought, 0 when it brought none."""
     return layouts.OPEN_REPLY.numbers(data)["handle"] if status == layouts.STATUS_SUCCESS else 0
+
+
+def encode_batch(requests: Sequence[tuple[Request, bool]]) -> Request:
+    """Many requests in one; true beside one means the handle of the socket that the batch opened last."""
+    parts = []
+    room = 0
+    for request, opened in requests:
+        head = (request.code, len(request.payload), request.capacity, layouts.ITEM_OPENED if opened else 0)
+        parts.append(layouts.ITEM.pack(*head) + request.payload + bytes(-len(request.payload) % 8))
+        room += layouts.ITEM_REPLY.size + request.capacity + -request.capacity % 8
+    return _request(layouts.IOCTL_BATCH, layouts.BATCH, len(requests), 0, tail=b"".join(parts), reply=room)
+
+
+def decode_batch(data: bytes, count: int) -> list[tuple[int, bytes]]:
+    """Status and output of each request of a batch.
+
+    Raises:
+        Failure: the reply is shorter than that.
+    """
+    answers = []
+    at = 0
+    for _ in range(count):
+        head = layouts.ITEM_REPLY.numbers(data, at)
+        at += layouts.ITEM_REPLY.size
+        answers.append((head["status"], data[at : at + head["length"]]))
+        at += head["length"] + -head["length"] % 8
+    return answers
 
 
 def encode_accounts() -> Request:

@@ -16,6 +16,8 @@ MODE_REUSE_IRP = 2
 MODE_RAISED = 4
 MAX_DATAGRAM = 131072
 MAX_WAIT_MS = 60000
+MAX_BATCH = 64
+ITEM_OPENED = 1
 
 
 def _ioctl(function: int) -> int:
@@ -37,6 +39,7 @@ IOCTL_SEND_MESSAGES = _ioctl(0x821)
 IOCTL_BURST = _ioctl(0x822)
 IOCTL_COLLECT = _ioctl(0x823)
 IOCTL_RECEIVE = _ioctl(0x824)
+IOCTL_BATCH = _ioctl(0x830)
 
 PROVIDER_VERSION = 1
 PROVIDER_MAX_RULES = 16
@@ -178,6 +181,9 @@ RECEIVE = Layout(
 RECEIVE_REPLY = Layout(
     "wsksend_receive_reply", *_DONE, *_within("remote", ENDPOINT_MEMBERS), ("length", "I"), ("control_flags", "I")
 )
+BATCH = Layout("wsksend_batch", *_within("header", _HEADER), ("count", "I"), ("reserved", "I"))
+ITEM = Layout("wsksend_item", ("code", "I"), ("length", "I"), ("capacity", "I"), ("flags", "I"))
+ITEM_REPLY = Layout("wsksend_item_reply", ("status", "I"), ("length", "I"))
 _VERSIONED = (("version", "I"), ("size", "I"))
 FORCE = Layout(
     "wskprovider_force",

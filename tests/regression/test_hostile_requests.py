@@ -125,7 +125,7 @@ def test_every_request_cut_and_of_another_version(wsk: Wsk, wire: Wire, name: st
         wsk.ioctl(code, struct.pack("<II", layouts.VERSION, HEAD), 256, refused=nt.BUFFER_TOO_SMALL)
         wsk.ioctl(code, whole[:-1], 256, refused=nt.BUFFER_TOO_SMALL)
     wsk.ioctl(code, whole + b"\0", 256, refused=INFO_LENGTH_MISMATCH)
-    if name != "IOCTL_COLLECT":
+    if name not in ("IOCTL_COLLECT", "IOCTL_BATCH"):  # as many bytes of reply as the rest of the request asks for
         wsk.ioctl(code, whole, 4, refused=nt.BUFFER_TOO_SMALL)
     alive(wsk, wire)
 
@@ -146,6 +146,7 @@ REQUESTS = {
     "IOCTL_BURST": layouts.BURST,
     "IOCTL_COLLECT": layouts.COLLECT,
     "IOCTL_RECEIVE": layouts.RECEIVE,
+    "IOCTL_BATCH": layouts.BATCH,
 }
 
 
@@ -253,3 +254,25 @@ def test_wrong_family(wsk: Wsk, wire: Wire) -> None:
             sock.set_sendto_address(wrong)
             wire.expect_nothing(sock.send_to(b"wrong", wrong), sock.send_to(b"nowhere", None))
         wire.expect(four.send_to(b"right", wire.peer(9000)), six.send_to(b"right", wire.peer(9000, family=AF_INET6)))
+
+
+@pytest.mark.parametrize(
+    ("at", "code", "value", "refused"),
+    [
+        (8, "I", 0, nt.INVALID_PARAMETER),  # wsksend_batch.count
+        (8, "I", 65, nt.INVALID_PARAMETER),
+        (8, "I", 1, INFO_LENGTH_MISMATCH),
+        (8, "I", 3, INFO_LENGTH_MISMATCH),
+        (12, "I", 1, nt.INVALID_PARAMETER),  # reserved
+        (20, "I", 0xFFFFFFFF, INFO_LENGTH_MISMATCH),  # wsksend_item.length
+        (24, "I", 0xFFFFFFFF, nt.BUFFER_TOO_SMALL),  # capacity
+        (28, "I", 2, nt.INVALID_PARAMETER),  # flags
+    ],
+)
+def test_field_of_a_batch(wsk: Wsk, wire: Wire, at: int, code: str, value: int, refused: int) -> None:
+    """A batch is looked through before anything of it is done."""
+    good = abi.encode_batch([(abi.encode_accounts(), False)] * 2)
+    payload = bytearray(good.payload)
+    struct.pack_into("<" + code, payload, at, value)
+    wsk.ioctl(good.code, bytes(payload), good.capacity, refused=refused)
+    alive(wsk, wire)

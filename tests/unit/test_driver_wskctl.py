@@ -30,13 +30,35 @@ class Relay:
         self._piece = piece
         self._out: queue.Queue[bytes] = queue.Queue()
         self._left = b""
+        self.trips = 0
+
+    def _ask(self, code: int, payload: bytes) -> tuple[int, bytes]:
+        self.seen.append((code, payload))
+        return self._answer(code, payload)
+
+    def _batch(self, batch: bytes) -> tuple[int, bytes]:
+        """As batch.c does it: each request alone, with the last opened handle where it is asked for."""
+        out, at, opened = b"", layouts.BATCH.size, b""
+        for _ in range(layouts.BATCH.numbers(batch)["count"]):
+            item = layouts.ITEM.numbers(batch, at)
+            at += layouts.ITEM.size
+            payload = batch[at : at + item["length"]]
+            at += item["length"] + -item["length"] % 8
+            if item["flags"] & layouts.ITEM_OPENED:
+                payload = payload[:8] + opened + payload[16:]
+            status, reply = self._ask(item["code"], payload)
+            if item["code"] == layouts.IOCTL_OPEN:
+                opened = reply[-8:]
+            out += layouts.ITEM_REPLY.pack(status, len(reply)) + reply + bytes(-len(reply) % 8)
+        assert at == len(batch)
+        return 0, out
 
     def write(self, data: bytes) -> None:
         while data:
             length, tag, _, code, _ = REQUEST.unpack_from(data)
             payload, data = data[REQUEST.size : length + 4], data[length + 4 :]
-            self.seen.append((code, payload))
-            status, reply = self._answer(code, payload)
+            self.trips += 1
+            status, reply = self._batch(payload) if code == layouts.IOCTL_BATCH else self._ask(code, payload)
             self._out.put(REPLY.pack(8 + len(reply), tag, status) + reply)
 
     def read(self, size: int) -> bytes:
@@ -77,10 +99,25 @@ def test_operations_after_an_open_use_its_handle() -> None:
     assert handles == [100, 100, 100, 100]
 
 
+def test_what_belongs_together_is_one_trip() -> None:
+    relay = Relay(driver)
+    control = WskCtl(relay)
+    control.submit([ops.Open(1, AF_INET), ops.Bind(1, REMOTE), send()])
+    assert relay.trips == 1
+    outcomes, books = control.settle([ops.Close(1)])
+    assert (relay.trips, len(outcomes), books.calls) == (2, 1, 8)
+
+
+def test_a_second_socket_is_opened_in_a_trip_of_its_own() -> None:
+    relay = Relay(driver)
+    WskCtl(relay).submit([ops.Open(1, AF_INET), ops.Open(2, AF_INET), ops.Bind(2, REMOTE), ops.Bind(1, REMOTE)])
+    assert relay.trips == 2
+
+
 def test_replies_that_come_in_pieces_are_put_together() -> None:
     control = WskCtl(Relay(driver, piece=3))
     assert len(control.submit([ops.Open(1, AF_INET), *[send()] * 50])) == 51
-    assert control.accounts() == ops.Accounts(1, 2, 3, 4, 5, 6, 7)
+    assert control.accounts() == ops.Accounts(1, 2, 3, 4, 5, 6, 7, 8, 9)
     assert control.ledger()["canaries"] == 9
 
 
