@@ -61,7 +61,8 @@ class CellPlugin:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A test file that cannot be read is the user's error and must not look like an empty suite."""
         if report.failed:
-            self.collection_errors.append(f"{report.nodeid}: {str(report.longrepr).strip().splitlines()[-1]}")
+            last = str(report.longrepr).strip().splitlines()[-1]
+            self.collection_errors.append(f"{report.nodeid}: {last.removeprefix('E ').strip()}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from harness.control.ssh import Shell
 from harness.control.wskctl import WskCtl
+from harness.drivers.check import check
 from harness.errors import Failure, LabError, UsageError
 from harness.guests.base import Guest
 from harness.verifier import findings as verifier
@@ -55,7 +56,14 @@ class SampleDriver:
         if self._verifier is not None:
             self._shell.put(b"", verifier.LOG)
             self._shell.put(self._verifier, f"{FOLDER}/verifier.sys")
-        self._load()
+        try:
+            self._load()
+        except Failure as failure:  # the guest's error code has few words; the file itself may tell more
+            wrong = next((point for point in check(sys_file) if not point.ok and point.win32_error), None)
+            if wrong is None:
+                raise
+            what = f"{failure.what}; {sys_file.name}: {wrong.name}: {wrong.detail}"
+            raise Failure(what, mend="see `harness driver check`", detail=failure.detail) from None
 
     def attach(self) -> None:
         """Talk to a driver that is loaded already, in a guest that was restored with it.
