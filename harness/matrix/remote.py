@@ -47,7 +47,7 @@ def run_jobs(jobs: Sequence[CellJob], observer: Observer, address: str) -> bool:
     """
     distributed = _distributed()
     try:
-        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError) as error:
         raise LabError(f"no Dask scheduler answers at {address}: {error}", mend="dask scheduler --host ...") from error
     with client:
@@ -56,17 +56,21 @@ def run_jobs(jobs: Sequence[CellJob], observer: Observer, address: str) -> bool:
             client.submit(run_parcel, pack(job), resources=_resources(job), pure=False, key=_key(job)): job
             for job in jobs
         }
+        told: set[Cell] = set()
         try:
             for future in distributed.as_completed(futures):
                 job = futures[future]
+                told.add(job.cell)
                 try:
                     observer(job.cell, unpack(future.result(), job))
-                except Exception as error:
-                    observer(job.cell, _lost(job, f"its host was lost: {type(error).__name__}: {error}"))
+                except distributed.KilledWorker:
+                    observer(job.cell, _lost(job, "every host that it was given to was lost"))
+                except Exception as error:  # whatever a worker raises: the cell has a verdict all the same
+                    observer(job.cell, _lost(job, f"the worker failed: {type(error).__name__}: {error}"))
         except KeyboardInterrupt:
             client.cancel(list(futures))
-            for future, job in futures.items():
-                if future.status != "finished":
+            for job in jobs:
+                if job.cell not in told:
                     observer(job.cell, _lost(job, "interrupted"))
             return True
     return False
@@ -80,8 +84,7 @@ def run_parcel(parcel: Parcel) -> dict[str, Any]:
         raise RuntimeError(f"this worker has harness {__version__}, the run {parcel.version}")
     root = Path(tempfile.mkdtemp(prefix="wsk-harness-cell-"))
     try:
-        with tarfile.open(fileobj=io.BytesIO(parcel.files)) as archive:
-            archive.extractall(root / "in", filter="data")
+        _untar(parcel.files, root / "in")
         job = CellJob.from_json(parcel.job)
         folder = root / "out"
         folder.mkdir()
@@ -112,8 +115,7 @@ def pack(job: CellJob) -> Parcel:
 
 def unpack(answer: dict[str, Any], job: CellJob) -> CellResult:
     """Put the evidence into the cell's folder and give the result as if it had run here."""
-    with tarfile.open(fileobj=io.BytesIO(answer["evidence"])) as archive:
-        archive.extractall(job.folder, filter="data")
+    _untar(answer["evidence"], job.folder)
     result = cell_from_dict(answer["result"])
     return replace(result, folder=f"cells/{job.folder.name}", facts={**result.facts, "worker": str(answer["host"])})
 
@@ -197,6 +199,15 @@ def _tar(files: dict[str, Path]) -> bytes:
                 for child in sorted(path.iterdir()):
                     archive.add(child, arcname=child.name, filter=_plain)
     return buffer.getvalue()
+
+
+def _untar(content: bytes, folder: Path) -> None:
+    """Unpack plain files and folders, and nothing that would lie elsewhere (Python 3.11.2 has no filters yet)."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        for member in archive.getmembers():
+            inside = not Path(member.name).is_absolute() and ".." not in Path(member.name).parts
+            if inside and (member.isfile() or member.isdir()):
+                archive.extract(member, folder)
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
