@@ -202,6 +202,7 @@ def image_build(
 def image_list(json: Json = False) -> None:
     """List the images in the cache, newest first."""
     from harness.images import cache
+    from harness.images.windows.state import unfinished
 
     found = cache.entries()
     if json:
@@ -210,6 +211,8 @@ def image_list(json: Json = False) -> None:
     for entry in found:
         row = _image_row(entry)
         print(f"{row['name']}  {row['megabytes']:.0f} MB  {row['built']}")
+    for name in unfinished():
+        print(f"{name}  not finished: the command that began it goes on", file=sys.stderr)
     if not found:
         print(f"no image in {cache.root()}", file=sys.stderr)
 

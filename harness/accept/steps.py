@@ -36,6 +36,8 @@ SILENCE_SECONDS = 60.0
 SSH_LIMIT_SECONDS = 180.0
 NMI_CODE = 0x80
 _BUGCHECK_SECONDS = 300.0
+_FRAMES_SECONDS = 2.0
+_NO_FRAMES_SECONDS = 0.7  # long enough to see one that should not come
 _PLUG_SECONDS = 90.0
 _EVENTS = (
     "Get-WinEvent -LogName Microsoft-Windows-CodeIntegrity/Operational -MaxEvents 5 | ForEach-Object { $_.Message }"
@@ -196,7 +198,8 @@ def wire(bench: Bench) -> Found:
         with bench.capture("wire") as capture:
             for probe in probes.PROBES:
                 outcomes, act = _asking(driver, probe)
-                frames = capture.during(probe.name, act, max(1, probe.frames))
+                wait = _FRAMES_SECONDS if probe.frames else _NO_FRAMES_SECONDS
+                frames = capture.during(probe.name, act, max(1, probe.frames), wait)
                 results[probe.name] = (outcomes, frames)
     finally:
         quietly(driver.unload)

@@ -15,7 +15,7 @@ from harness.images.windows import beacons, build, phases, prove
 from harness.images.windows.beacons import Kind
 from harness.images.windows.job import Job
 from harness.images.windows.phases import Phase
-from harness.images.windows.state import State, Workplace
+from harness.images.windows.state import State, Workplace, unfinished
 from tests.unit import windows_kit as kit
 from tests.unit.test_seed import openssh_zip
 
@@ -155,6 +155,8 @@ def test_prepare_makes_secrets_of_its_own_and_tells_none(
     assert build.prepare(plan, said.append) == state, "the same build goes on"
     assert json.loads((place.folder / "secrets.json").read_text())["Administrator"] == password
     assert any("going on" in line for line in said)
+
+    assert unfinished() == ("ws2022",)
 
     other = build.look(replace(request_, edition="1"))
     again = build.prepare(other, said.append)

@@ -17,7 +17,7 @@ import string
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ from harness.images.windows.job import Job
 from harness.images.windows.media import Edition
 from harness.images.windows.phases import Deadlines
 from harness.images.windows.releases import Release, recipe
-from harness.images.windows.state import State, Workplace
+from harness.images.windows.state import State, Workplace, builds
 
 BASE, VARS, KEY, SECRETS = "base.qcow2", "vars.fd", "ssh_key", "secrets.json"
 KIND = "windows"
@@ -91,7 +91,7 @@ class Plan:
     @property
     def place(self) -> Workplace:
         """The build's folder."""
-        return Workplace(resources.cache() / "windows-builds" / self.request.name)
+        return Workplace(builds() / self.request.name)
 
 
 def build(request: Request, say: Say) -> cache.Entry:
@@ -326,10 +326,3 @@ def new_password() -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def interrupted() -> Sequence[tuple[str, State]]:
-    """Builds that were not finished, for people who look at what there is."""
-    folders = sorted((resources.cache() / "windows-builds").glob("*/state.json"))
-    found = ((path.parent.name, Workplace(path.parent).load()) for path in folders)
-    return [(name, state) for name, state in found if state is not None]

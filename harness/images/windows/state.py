@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness import resources
 from harness.errors import LabError
 
 FILE = "state.json"
@@ -126,6 +127,16 @@ class Workplace:
             self.saved_vars(counted.boots).write_bytes(self.vars.read_bytes())
         self.save(counted)
         return counted
+
+
+def builds() -> Path:
+    """The folder of all builds that are not sealed yet."""
+    return resources.cache() / "windows-builds"
+
+
+def unfinished() -> tuple[str, ...]:
+    """Names of the guests whose build was interrupted, or is running."""
+    return tuple(path.parent.name for path in sorted(builds().glob(f"*/{FILE}")))
 
 
 def qemu_img(*words: str) -> str:
