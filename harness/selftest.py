@@ -60,6 +60,7 @@ def run(output: Path | None, *, fast: bool = False) -> int:
             _pytest("unit tests", checkout, "tests/unit", scratch),
         ]
         if not fast:
+            steps.append(_tool("guest image", checkout, "harness", "image", "build", "wine"))
             steps.append(_pytest("integration tests", checkout, "tests/integration", scratch))
             steps.append(_regression(checkout, output or scratch / "regression"))
     for step in steps:
