@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.capture import tshark
-from harness.offline.verify import FileVerdict, Part
+from harness.offline.cases import Part
+from harness.offline.verify import FileVerdict
 from harness.verify.explain import Explanation, explain, text, worth_explaining
 from harness.verify.verdict import DatagramCounts, Finding
 

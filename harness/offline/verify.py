@@ -20,10 +20,11 @@ from harness.errors import UsageError
 from harness.model.addresses import Cast
 from harness.model.datagram import ExpectedDatagram, Prediction
 from harness.model.site import Site
+from harness.offline.cases import Part, by_case
 from harness.offline.stretches import MOST_FRAMES, Choice, Splitter, Stretch
 from harness.report.status import worst
 from harness.verify.judge import judge
-from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Status, Verdict
+from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Status
 from harness.wsk.operations import Burst
 from harness.wsk.plan import Plan, parse
 
@@ -37,23 +38,6 @@ class Reader(StrEnum):
     AUTO = "auto"
     TSHARK = "tshark"
     FAST = "fast"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The verdict on one case.
-
-    Args:
-        case: its name; empty for what belongs to none.
-        verdict: what is said of it.
-        predictions: what the model expected.
-        frames: numbers of its first and last frame, (0, 0) for none.
-    """
-
-    case: str
-    verdict: CaseVerdict
-    predictions: tuple[Prediction, ...] = ()
-    frames: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +204,7 @@ def _unmarked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) ->
     elif not (stretch.kept or stretch.bulk.begun.ports or stretch.guests):
         doubts.append("the capture holds frames of the host only, or none: nothing shows that the guest was seen")
     verdict = _judge(stretch, Integrity(dropped=file.dropped or 0, problems=tuple(doubts)), site, asked)
-    return _by_case(splitter, stretch, verdict), verdict.counts
+    return by_case(splitter.cases, stretch, verdict), verdict.counts
 
 
 def _troubles(stretch: Stretch, splitter: Splitter) -> list[str]:
@@ -263,59 +247,6 @@ def _without_mac(prediction: Prediction) -> Prediction:
     if burst is not None:
         burst = replace(burst, template=bare(burst.template))
     return replace(prediction, datagrams=tuple(bare(item) for item in prediction.datagrams), burst=burst)
-
-
-def _by_case(splitter: Splitter, stretch: Stretch, verdict: CaseVerdict) -> list[Part]:
-    """The verdict on a whole file as verdicts on the plan's cases, and one on what belongs to none of them."""
-    case_of = {step.number: step.case for step in stretch.steps}
-    expected: Counter[str] = Counter()
-    for prediction in stretch.predictions:
-        expected[prediction.case] += sum(not item.optional for item in prediction.datagrams)
-        expected[prediction.case] += prediction.burst.count if prediction.burst else 0
-    found: dict[str, list[Finding]] = {case: [] for case in splitter.cases}
-    for finding in verdict.findings:
-        case = case_of.get(finding.operation, "") if finding.operation is not None else ""
-        found.setdefault(case, []).append(finding)
-    parts = []
-    for case, findings in found.items():
-        mine = tuple(item for item in stretch.predictions if item.case == case)
-        counts = _counts(expected[case], findings)
-        if len(splitter.cases) == 1 and case:
-            counts = verdict.counts
-        status, reason = _status(verdict, findings)
-        observed = tuple(item for item in verdict.observed if case_of.get(item.operation or -1) == case)
-        parts.append(Part(case, CaseVerdict(status, reason, counts, tuple(findings), observed), mine))
-    return parts
-
-
-def _counts(expected: int, findings: Sequence[Finding]) -> DatagramCounts:
-    """Datagrams of a case as far as its findings tell them; each altered one is counted once."""
-    frames = {item: len({f.frame for f in findings if f.verdict is item}) for item in Verdict}
-    missing = sum(1 for item in findings if item.verdict is Verdict.MISSING and item.field == "datagram")
-    return DatagramCounts(
-        expected=expected,
-        matched=max(0, expected - missing - frames[Verdict.ALTERED]),
-        missing=missing,
-        altered=frames[Verdict.ALTERED],
-        duplicated=frames[Verdict.DUPLICATED],
-        reordered=frames[Verdict.REORDERED],
-        unexpected=frames[Verdict.UNEXPECTED],
-        offload=frames[Verdict.OFFLOAD],
-    )
-
-
-def _status(verdict: CaseVerdict, findings: Sequence[Finding]) -> tuple[Status, str]:
-    failing = [item for item in findings if item.verdict is not Verdict.OFFLOAD]
-    offload = {item.verdict for item in verdict.findings} == {Verdict.OFFLOAD}
-    if verdict.status is Status.INCONCLUSIVE and not (
-        offload and verdict.reason.startswith(verdict.findings[0].line())
-    ):
-        return Status.INCONCLUSIVE, verdict.reason
-    if not findings:
-        return Status.PASSED, ""
-    chosen = failing or findings
-    more = f" (and {len(chosen) - 1} more)" if len(chosen) > 1 else ""
-    return (Status.FAILED if failing else Status.INCONCLUSIVE), chosen[0].line() + more
 
 
 def _evidence(parts: Sequence[Part], splitter: Splitter) -> dict[int, CapturedFrame]:
