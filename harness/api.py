@@ -7,7 +7,7 @@ should have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -28,6 +28,12 @@ class Recorder(Protocol):
 
     def execute(self, *operations: ops.Operation) -> list[ops.Step]:
         """Execute in order and return the recorded steps; several are pipelined in one round trip."""
+
+    def trial(self, body: Callable[[Wsk, Wire], None]) -> str:
+        """Run a body and judge it by itself; why it failed, empty when it passed."""
+
+    def keep(self, name: str, text: str) -> None:
+        """Keep a text with the cell's evidence."""
 
     def defer(self, operation: ops.Operation) -> None:
         """Execute before whatever comes next, or when the case ends: for what nobody waits to see the outcome of."""
@@ -254,6 +260,18 @@ class Wsk:
         """One IOCTL as it is, which the driver must refuse with that status; ``on`` puts a socket's handle into it."""
         number = on.number if on is not None else None
         return self._recorder.execute(ops.Ioctl(code, payload, capacity, refused, number))[0].outcome
+
+    def trial(self, body: Callable[[Wsk, Wire], None]) -> str:
+        """Run a body and judge it by itself, within a test that makes calls in no other way.
+
+        Returns:
+            why it failed, in one line; empty when it passed.
+        """
+        return self._recorder.trial(body)
+
+    def keep(self, name: str, text: str) -> None:
+        """Keep a text with the cell's evidence, under that file name."""
+        self._recorder.keep(name, text)
 
     def relent(self) -> int:
         """End all forced behaviour; how many calls were acted on, by all rules together.

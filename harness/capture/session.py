@@ -75,6 +75,8 @@ class CaptureSession:
         self._sequence = 0
         self._cases: dict[str, _Stretch] = {}
         self._open: _Stretch | None = None
+        self._lost_before = 0
+        self._count = 0
         self._news = threading.Condition()
         self._frames: list[CapturedFrame] = []
         self._marks: dict[Marker, int] = {}
@@ -125,7 +127,9 @@ class CaptureSession:
         Raises:
             LabError: the capture has died.
         """
-        stretch = _Stretch(len(self._cases) + 1, self._lost())
+        # What was lost since the last case counts against this one; asking once per case is enough.
+        self._count += 1
+        stretch = _Stretch(self._count, self._lost_before if self._cases else self._lost())
         self._cases[case] = self._open = stretch
         self._await_mark(self._send(stretch.number, Edge.START, case))
 
@@ -150,7 +154,8 @@ class CaptureSession:
         self.wait(case, enough, seconds)
         stretch = self._stretch(case)
         self._await_mark(self._send(stretch.number, Edge.END, case))
-        stretch.lost = self._lost() - stretch.lost_before
+        self._lost_before = self._lost()
+        stretch.lost = self._lost_before - stretch.lost_before
 
     def frames(self, case: str) -> Sequence[CapturedFrame]:
         """The frames between the case's markers with tshark's dissection, markers left out.

@@ -265,8 +265,8 @@ class WskCtl:
 def _groups(operations: Sequence[Operation]) -> list[list[Operation]]:
     """Operations in the groups that one request can carry.
 
-    A group opens one socket at most, for only the last one's handle is known to the driver while it works; a send that was
-    refused must be known before it is collected, and a rule names the port that its socket was given.
+    A group opens one socket at most, for only the last one's handle is known to the driver while it works; a send that
+    was refused must be known before it is collected, and a rule names the port that its socket was given.
     """
     groups: list[list[Operation]] = []
     group: list[Operation] = []

@@ -10,11 +10,12 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from harness.api import Wire, Wsk
 from harness.capture.frames import CapturedFrame, Integrity
-from harness.errors import Failure, HarnessError, LabError
+from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.matrix.events import Collected, encode
 from harness.model.predict import predict
 from harness.model.provider import describe
@@ -77,6 +78,7 @@ class Case:
     started: float
     steps: list[Step] = field(default_factory=list)
     deferred: list[Operation] = field(default_factory=list)
+    trial: bool = False
     frames: tuple[int, int] | None = None
     reason: str = ""
 
@@ -91,6 +93,7 @@ class Session:
         record: takes each step as it happens (``operations.jsonl``).
         emit: takes progress events.
         peers: the host peers, for tests in which they send.
+        folder: where evidence goes.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Session:
         record: Callable[[Step], None],
         emit: Callable[[dict[str, Any]], None],
         peers: PeerSender | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._site = site
         self._peers = peers
@@ -113,6 +117,8 @@ class Session:
         self._lost = ""
         self._held: Accounts | None = None
         self.results: list[CaseResult] = []
+        self._folder = folder
+        self._trials = 0
         self.watch: Watch = Unwatched()
 
     @property
@@ -141,6 +147,34 @@ class Session:
     def defer(self, operation: Operation) -> None:
         """Execute an operation before whatever comes next, or when the case ends (``harness.api.Recorder``)."""
         self.case.deferred.append(operation)
+
+    def trial(self, body: Callable[[Wsk, Wire], None]) -> str:
+        """Judge a body by itself, as a case that counts in no result (``harness.api.Recorder``)."""
+        outer = self.case
+        if outer.steps or outer.deferred:
+            raise UsageError("a test that makes trials must make all its calls in them")
+        self._trials += 1
+        self.begin_case(f"{outer.name} trial {self._trials}")
+        self.case.trial = True
+        error: Exception | None = None
+        try:
+            body(self.case.wsk, self.case.wire)
+        except Exception as caught:
+            error = caught
+        try:
+            status = self.end_case(error)
+            reason = self.case.reason
+        finally:
+            self._case = outer
+        if status is Status.INCONCLUSIVE:
+            raise LabError(f"a trial could not be judged: {reason}")
+        self._capture.begin(outer.name)
+        return reason
+
+    def keep(self, name: str, text: str) -> None:
+        """Keep a text with the cell's evidence (``harness.api.Recorder``)."""
+        if self._folder is not None:
+            (self._folder / name).write_text(text, encoding="utf-8")
 
     def _settle(self) -> Accounts | None:
         """Execute what was deferred, and ask for the driver's books."""
@@ -317,6 +351,8 @@ class Session:
             background=dict(verdict.background) if verdict else {},
             evidence=_evidence(case),
         )
+        if case.trial:
+            return status
         if self.results and self.results[-1].id == result.id:
             self.results.pop()  # a fixture's clean-up failed after the verdict: the case has one result, the worse
         self.results.append(result)

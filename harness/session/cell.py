@@ -126,7 +126,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             site,
             phase=notes.phase,
             connect=lambda: _shell(job, guest, machine),
-            session=lambda driver: Session(site, driver, capture, record, tell, peers),
+            session=lambda driver: Session(site, driver, capture, record, tell, peers, job.folder),
             states=None if job.cold or not job.isolated else States(),
             versions=notes.versions,
         )
