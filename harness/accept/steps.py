@@ -23,6 +23,7 @@ from harness.crash.fingerprint import fingerprint
 from harness.drivers import build as drivers
 from harness.errors import Failure, HarnessError, LabError
 from harness.guests import powershell, services
+from harness.guests.silence import noise
 from harness.images.windows import prove
 from harness.lab.network import DUT_NIC_MAC
 from harness.session.driver import SampleDriver
@@ -231,8 +232,8 @@ def models(bench: Bench) -> Found:
         with bench.capture(name) as capture:
             frames = capture.everything("silence", SILENCE_SECONDS)
         seen[name] = {**facts, "frames_in_silence": [frame.data[:64].hex() for frame in frames[:10]]}
-        if frames:
-            noisy.append(f"{name} sent {len(frames)} frames in {SILENCE_SECONDS:.0f} s")
+        if heard := noise(frames, bytes.fromhex(DUT_NIC_MAC.replace(":", ""))):
+            noisy.append(f"{name} sent {heard} in {SILENCE_SECONDS:.0f} s")
     working = [name for name, facts in seen.items() if facts.get("status") == "Up"]
     if not working:
         raise Failure("no NIC model works", detail=str(seen))

@@ -79,6 +79,7 @@ class Guest(ABC):
         boot_seconds: how long a guest without hardware virtualisation may take to show it.
         user: login name.
         own_verifier: the harness's own driver verifier watches drivers in it.
+        silence_seconds: how long it must be silent on the NIC under test before the first case, 0 for not at all.
         keeps_state: a booted machine may be saved and used again by other runs.
     """
 
@@ -89,6 +90,7 @@ class Guest(ABC):
     user: str = "root"
     own_verifier: bool = True
     keeps_state: bool = True
+    silence_seconds: float = 0.0
 
     @abstractmethod
     def boot_spec(self) -> BootSpec:
@@ -103,6 +105,10 @@ class Guest(ABC):
     @abstractmethod
     def host_public_key(self) -> str:
         """What the guest proves itself with: "ssh-ed25519 BASE64"."""
+
+    def versions(self) -> dict[str, str]:
+        """What results must say of this guest: its build, the NIC's driver."""
+        return {}
 
     def obstacle(self, nic: Nic) -> str:
         """Why a cell with this NIC cannot work; empty when it can, or when nobody knows."""

@@ -114,6 +114,7 @@ class WindowsGuest(Guest):
     boot_seconds = 600.0
     user = "Administrator"
     own_verifier = False  # Windows has its own
+    silence_seconds = 10.0
     keeps_state = False  # a saved machine belongs to its overlay, which goes with the run
 
     def __init__(
@@ -161,6 +162,14 @@ class WindowsGuest(Guest):
     def host_public_key(self) -> str:
         """The host key that the guest told on its serial port while it was installed."""
         return str(self.image.manifest["host_public_key"])
+
+    def versions(self) -> dict[str, str]:
+        """Windows' build, and the driver of the NIC under test once that is configured."""
+        found = {"Windows": f"{self.image.manifest.get('title', '')} {self.image.manifest.get('build', '')}".strip()}
+        if self.nic_facts.get("version"):
+            words = ("driver", "version", "provider")
+            found["NIC driver"] = " ".join(str(self.nic_facts[word]) for word in words if self.nic_facts.get(word))
+        return found
 
     def obstacle(self, nic: Nic) -> str:
         """From the catalogue, and from what the image said when it was shown the NIC."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from harness.errors import LabError
-from harness.guests.base import Guest, Shell
+from harness.errors import AwaitTimeout, LabError
+from harness.guests.base import Guest, Result, Shell
 from harness.images.wine import WineImage
 from harness.vm.domain import BootSpec, Disk
 
 MEMORY_MIB = 256
+_BETWEEN_ATTEMPTS_SECONDS = 1.0
 _RENEW = """linux:
 . /run/environment; export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 killall -9 wineserver64 winedevice.exe services.exe wskctl.exe sc.exe
@@ -62,6 +64,16 @@ class WineGuest(Guest):
 
     def renew(self, shell: Shell, timeout: float = 60.0) -> None:
         """Start Windows anew on the running kernel: a driver is user code here, and can be killed."""
-        result = shell.run(_RENEW, timeout)
+        result = self._persistently(shell, timeout)
         if result.exit_code:
             raise LabError("the guest's Windows does not start again", detail=f"{result.stdout}{result.stderr}")
+
+    def _persistently(self, shell: Shell, timeout: float) -> Result:
+        """Run it, once more if need be: while a channel to a dying program closes, the guest may refuse another."""
+        try:
+            return shell.run(_RENEW, timeout)
+        except AwaitTimeout:
+            raise
+        except LabError:
+            time.sleep(_BETWEEN_ATTEMPTS_SECONDS)
+            return shell.run(_RENEW, timeout)

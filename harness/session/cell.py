@@ -19,8 +19,9 @@ import pytest
 from harness import nics, resources
 from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
-from harness.errors import UsageError
+from harness.errors import LabError, UsageError
 from harness.guests.base import Guest
+from harness.guests.silence import noise
 from harness.lab import dhcp
 from harness.lab.bridges import Bridges
 from harness.lab.host_network import HostNetwork
@@ -136,6 +137,10 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             stack.enter_context(capture)
         ready = starter.start()
         notes.facts["start"] = "; ".join((ready.how, *starter.doubts))
+        notes.versions |= guest.versions()
+        if guest.silence_seconds:
+            with notes.phase("silence"):
+                _require_silence(capture, guest.silence_seconds)
         session, driver = ready.session, ready.driver
         session.watch = driver
         (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
@@ -198,6 +203,16 @@ def _machine(job: CellJob, guest: Guest, nic: Nic, network: Bridges, notes: _Not
     bridges = {"dut_bridge": network.dut, "control_bridge": network.control}
     spec = DomainSpec(name, boot, nic, chosen.name, console, network.facts.mtu, **bridges)
     return stack.enter_context(Machine(connection, spec))
+
+
+def _require_silence(capture: CaptureSession, seconds: float) -> None:
+    """Raise LabError when the guest sends anything that nobody asked for: cases could not tell it from their own."""
+    capture.begin("silence")
+    capture.end("silence", lambda _: False, seconds)
+    heard = noise(capture.frames("silence"), bytes.fromhex(DUT_NIC_MAC.replace(":", "")))
+    if heard:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(heard.items()))
+        raise LabError(f"the guest is not silent on the NIC under test: {kinds} in {seconds:.0f} s")
 
 
 def _shell(job: CellJob, guest: Guest, machine: Machine) -> Shell:

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from harness import resources
+from harness.capture.frames import CapturedFrame
 from harness.crash import bugcheck, collect
 from harness.crash.bugcheck import Bugcheck
 from harness.crash.detect import Evidence, Kind, judge
+from harness.crash.examine import examine
 from harness.crash.fingerprint import Module, fingerprint
 from harness.errors import LabError
 from harness.guests import powershell
+from harness.guests.silence import noise
 
 D1 = Bugcheck(0xD1, (0xFFFFC08112345678, 2, 1, 0xFFFFF80312341ABC))
 EVENT_1001 = (
@@ -186,3 +189,61 @@ def test_guest_scripts_parse_as_powershell_and_fit_a_command_line(path: Path) ->
     assert all(len(line) <= 130 for line in path.read_text(encoding="ascii").splitlines())
     if path.stem != "dut":
         powershell.command(script)
+
+
+class ClosingShell(Shell):
+    def close(self) -> None:
+        self.asked.append("closed")
+
+
+BEFORE, AFTER = "2026-01-01T00:00:00Z", "2026-01-01T00:09:00Z"
+
+
+def test_a_guest_that_crashed_is_examined_when_it_is_back(tmp_path: Path) -> None:
+    event = json.dumps({"id": 1001, "time": AFTER, "text": EVENT_1001, "data": {}})
+    dump = json.dumps({"path": r"C:\Windows\MEMORY.DMP", "size": 9, "time": AFTER})
+    answers = [Answer(stdout=AFTER), Answer(stdout=event), Answer(stdout=dump), Answer(), Answer()]
+    shell = ClosingShell(answers, files={collect.PACKED: b"packed"})
+    crash = examine(BEFORE, ["crashloaded"], lambda: shell, tmp_path)
+    assert (crash.kind, crash.bugcheck) == (Kind.CRASHED, D1)
+    assert crash.fingerprint == fingerprint(D1)
+    assert crash.dump is not None
+    assert crash.dump.read_bytes() == b"packed"
+    assert "DRIVER_IRQL_NOT_LESS_OR_EQUAL" in crash.line()
+    assert shell.asked[-1] == "closed"
+
+
+def test_a_guest_that_only_lost_its_connection_did_not_crash(tmp_path: Path) -> None:
+    crash = examine(BEFORE, [], lambda: ClosingShell([Answer(stdout=BEFORE)]), tmp_path)
+    assert crash.kind is Kind.NONE
+
+
+def test_a_guest_that_stays_away(tmp_path: Path) -> None:
+    def never() -> ClosingShell:
+        raise LabError("no SSH")
+
+    assert examine(BEFORE, ["crashloaded"], never, tmp_path).kind is Kind.DUMPING
+    gone = examine(BEFORE, [], never, tmp_path)
+    assert gone.kind is Kind.GONE
+    assert "no SSH" in gone.line()
+
+
+def test_noise_is_named() -> None:
+    mac = bytes.fromhex("525400d00001")
+
+    def frame(ethertype: str, rest: bytes, source: bytes = mac) -> CapturedFrame:
+        data = b"\xff" * 6 + source + bytes.fromhex(ethertype) + rest
+        return CapturedFrame(1, 0, data, len(data))
+
+    udp = bytes.fromhex("4500001c000000008011000000000000e00000fc") + bytes.fromhex("c00014eb00080000")
+    igmp = bytes.fromhex("46000020000000000102000000000000e0000016") + bytes(12)
+    report = bytes.fromhex("6000000000240001") + bytes(32) + bytes.fromhex("3a00050200000000") + bytes(28)
+    frames = [
+        frame("0806", bytes(28)),
+        frame("0806", bytes(28), b"\x02" * 6),
+        frame("0800", udp),
+        frame("0800", igmp),
+        frame("86dd", report),
+    ]
+    assert noise(frames, mac) == {"ARP": 1, "LLMNR": 1, "IGMP": 1, "ICMPv6": 1}
+    assert noise(frames[1:2], mac) == {}

@@ -58,6 +58,7 @@ def test_keys_are_pressed_while_the_firmware_waits_and_never_into_setup() -> Non
     assert not phases.press_key(Phase.BOOT, 25, None)
     assert phases.press_key(Phase.BOOT, 60, 5), "a slow firmware: counted from its own line"
     assert not phases.press_key(Phase.BOOT, 60, 30)
+    assert phases.press_key(Phase.BOOT, 60, 30, phases.EMULATED_SLOWNESS), "an emulated CPU takes longer to ask"
     assert not phases.press_key(Phase.COPY, 3, 1)
 
 

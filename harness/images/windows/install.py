@@ -15,7 +15,15 @@ from pathlib import Path
 from harness.errors import AwaitTimeout, LabError
 from harness.images.windows import machine as hardware
 from harness.images.windows.beacons import Kind, Told, parse
-from harness.images.windows.phases import FIRMWARE_LINE, MAX_BOOTS, Deadlines, Phase, phase_of, press_key
+from harness.images.windows.phases import (
+    EMULATED_SLOWNESS,
+    FIRMWARE_LINE,
+    MAX_BOOTS,
+    Deadlines,
+    Phase,
+    phase_of,
+    press_key,
+)
 from harness.images.windows.releases import Release
 from harness.images.windows.state import State, Workplace
 from harness.lab.growth import Growth
@@ -154,7 +162,8 @@ class Installer:
         with contextlib.suppress(LabError):  # it may end at any moment, which the caller sees next
             if phase is Phase.BOOT:
                 self._written = guest.domain.disk_written("sda")
-            if press_key(phase, seconds, since_firmware):
+            slowness = 1.0 if self._accelerator == "kvm" else EMULATED_SLOWNESS
+            if press_key(phase, seconds, since_firmware, slowness):
                 guest.domain.press(ENTER)
 
     def _report(self, told: Told) -> None:
