@@ -89,7 +89,7 @@ static LONG NTAPI Handle(PEXCEPTION_POINTERS Pointers) {
     if ((LONG)Record->ExceptionCode >= 0 || !Driver.Attached) {
         return SEARCH; /* a message, or no driver of ours */
     }
-    if ((Record->ExceptionCode >> 28) != 0xC || Record->ExceptionCode == STATUS_PRIVILEGED_INSTRUCTION) {
+    if (((ULONG)Record->ExceptionCode >> 28) != 0xC || Record->ExceptionCode == STATUS_PRIVILEGED_INSTRUCTION) {
         return SEARCH; /* Wine carries out what it knows; a breakpoint is for a debugger */
     }
     Stack[0] = 0;

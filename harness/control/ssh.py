@@ -232,6 +232,7 @@ class Shell:
                 self._sftp = paramiko.SFTPClient.from_transport(self._transport)
             assert self._sftp is not None
             file = self._sftp.open(remote, "rb")
+            file.settimeout(_ATTEMPT_SECONDS)
         except _TRANSIENT as error:
             raise failed(error) from error
         return grown

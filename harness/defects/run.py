@@ -91,9 +91,18 @@ class Runner:
             built.wskctl_exe,
             verifier=built.verifier_sys,
             suite=tuple(_path(case) for case in cases),
-            passing=driver != built.wsksend_sys,
+            passing=True,
             **more,
         )
+
+    @property
+    def driver(self) -> Path:
+        """The clean driver."""
+        return self._clean.wsksend_sys
+
+    def tell(self, row: Row) -> None:
+        """A line of progress."""
+        self._say(f"{row.id}: {'caught' if row.caught else f'NOT CAUGHT ({row.why})'}, {row.verdict} ({row.seconds} s)")
 
     def clean(self, cases: Iterable[str]) -> dict[str, Any]:
         """The clean driver over all cases."""
@@ -119,7 +128,7 @@ class Runner:
             expected = " or ".join(defect.expects)
             took = round(time.monotonic() - started, 1)
             row = Row(defect.id, defect.group, defect.what, expected, "", "", took, caught=False, why=error.line())
-        self._say(f"{row.id}: {'caught' if row.caught else f'NOT CAUGHT ({row.why})'}, {row.verdict} ({row.seconds} s)")
+        self.tell(row)
         return row
 
     def cell(self, job: CellJob) -> CellResult:

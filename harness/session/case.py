@@ -287,12 +287,12 @@ class Session:
 
     def _past_answering(self, failure: Failure) -> Status:
         """The case ends without a verdict on its frames; the guest gets a working driver for the next."""
-        found: Sequence[Finding] = ()
         try:
             found = self.watch.findings()
             self._capture.end(self.case.name, lambda _: True, 0.0)
-        except LabError as lab:
+        except LabError as lab:  # the driver does not answer because the guest does not
             self._lost = self._lost or lab.what
+            return self._finish(Status.INCONCLUSIVE, f"{lab.line()}; {failure.what}")
         worst = [item for item in found if item.field == "fault"] or found
         told = [*(item.line() for item in worst[:1]), failure.line()]
         status = self._finish(Status.FAILED, "; ".join(told), found=found)

@@ -1,4 +1,4 @@
-"""Cases that only a defect of the driver needs: on a good driver each passes, and says nothing that the suite does not."""
+"""Cases that only a defect of the driver needs: a good driver passes them, as it passes the suite."""
 
 from __future__ import annotations
 
