@@ -138,7 +138,7 @@ from harness.matrix import launch, run as matrix
 from harness.nightly import keep, night
 from harness.report import facts
 from harness.report.progress import Watcher
-matrix.command = lambda job_file, *, isolated: [sys.executable, "-c", {worker!r}, str(job_file)]
+matrix.command = lambda job_file, **_: [sys.executable, "-c", {worker!r}, str(job_file)]
 file = Path("driver.sys"); file.write_bytes(b"MZ")
 prepared = launch.Prepared(driver=file, relay=file, verifier=file, keys={{}}, images={{"wine": "abc"}})
 launch.prepare = lambda request, watcher: prepared
@@ -287,7 +287,7 @@ def test_a_run_keeps_its_skipped_cells(tmp_path: Path, monkeypatch: pytest.Monke
     file.write_bytes(b"MZ")
     prepared = launch.Prepared(driver=file, relay=file, verifier=file, keys={}, images={"wine": "abc"})
     monkeypatch.setattr(launch, "prepare", lambda request, watcher: prepared)
-    monkeypatch.setattr(matrix, "command", lambda job_file, *, isolated: [sys.executable, "-c", WORKER, str(job_file)])
+    monkeypatch.setattr(matrix, "command", lambda job_file, **_: [sys.executable, "-c", WORKER, str(job_file)])
     monkeypatch.setenv("NIGHT_LOG", str(tmp_path / "log"))
     request = launch.Request(("wine",), ("e1000", "pcnet"), exclude=("pcnet",))
     (tmp_path / "out").mkdir()
