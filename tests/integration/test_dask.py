@@ -1,0 +1,152 @@
+"""Cells on two Dask workers of this host, with a script as the cell: one worker is killed, and no verdict is lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import __version__
+from harness.errors import LabError, UsageError
+from harness.matrix import remote
+from harness.matrix.cells import Cell, CellJob
+from harness.matrix.events import Event
+from harness.report.results import CellResult
+from harness.report.status import Status
+
+pytest.importorskip("distributed", reason="Dask is not installed: pip install 'wsk-harness[dask]'")
+
+CELL = """
+import json, os, sys, time
+job = json.load(open(sys.argv[1]))
+nic = job["cell"]["nic"]
+open(os.environ["STARTED"], "a").write(f"{nic} {os.environ['WORKER']}\\n")
+assert os.path.exists(job["driver"]) and os.path.exists(job["suite"][0])
+time.sleep(float(os.environ["CELL_SECONDS"]))
+open(os.path.join(job["folder"], "capture.pcapng"), "w").write(nic)
+print(json.dumps({"event": "case", "id": "t.py::x", "status": "passed"}), flush=True)
+print(json.dumps({"event": "cell", "guest": "wine", "nic": nic, "status": "passed"}), flush=True)
+"""
+WORKER = """
+import sys
+import harness
+from harness.matrix import catalogue, remote, run
+harness.__version__ = remote.__version__ = sys.argv[2]
+catalogue.prepare_guest = lambda name, say: "key"
+run.command = lambda job_file, **_: [sys.executable, "-c", {cell!r}, str(job_file)]
+remote.serve(sys.argv[1], 1, {{}})
+"""
+
+
+class Cluster:
+    """A scheduler and workers as processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.started = folder / "started"
+        self.started.touch()
+        file = folder / "scheduler.json"
+        argv = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+        self.processes = [self._start([*argv, "--scheduler-file", str(file)], "scheduler")]
+        until(file.exists)
+        import json
+
+        self.address = str(json.loads(file.read_text())["address"])
+
+    def worker(self, name: str, *, version: str = __version__, seconds: float = 1.5) -> subprocess.Popen[bytes]:
+        script = WORKER.format(cell=CELL)
+        process = self._start(["-c", script, self.address, version], name, seconds)
+        self.processes.append(process)
+        return process
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def _start(self, arguments: list[str], name: str, seconds: float = 0.0) -> subprocess.Popen[bytes]:
+        environment = os.environ | {
+            "STARTED": str(self.started),
+            "WORKER": name,
+            "CELL_SECONDS": str(seconds),
+            "PYTHONPATH": str(Path(remote.__file__).parents[2]),
+            "DASK_TEMPORARY_DIRECTORY": str(self._folder / "dask"),
+        }
+        log = (self._folder / f"{name}.log").open("wb")
+        return subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
+
+
+def until(true: object, seconds: float = 40.0) -> None:
+    deadline = time.monotonic() + seconds
+    assert callable(true)
+    while not true():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path)
+    yield made
+    made.end()
+
+
+def jobs(folder: Path, count: int) -> list[CellJob]:
+    driver, suite = folder / "d.sys", folder / "suite"
+    driver.write_bytes(b"MZ")
+    suite.mkdir(exist_ok=True)
+    (suite / "test_a.py").touch()
+    made = []
+    for number in range(count):
+        place = folder / f"cells/wine--nic{number}"
+        place.mkdir(parents=True)
+        made.append(CellJob(Cell("wine", f"nic{number}"), "run1", place, "image", driver, driver, suite=(suite,)))
+    return made
+
+
+def test_one_of_two_workers_killed_and_every_cell_has_one_verdict(cluster: Cluster, tmp_path: Path) -> None:
+    first = cluster.worker("first")
+    cluster.worker("second")
+    until(lambda: all("Registered to" in (tmp_path / f"{name}.log").read_text() for name in ("first", "second")))
+
+    def kill() -> None:
+        until(lambda: "first" in cluster.started.read_text())
+        time.sleep(0.5)  # in the middle of its cell
+        first.kill()
+
+    threading.Thread(target=kill).start()
+    told: list[tuple[str, Status]] = []
+
+    def observe(cell: Cell, event: Event) -> None:
+        assert isinstance(event, CellResult)
+        told.append((cell.nic, event.status))
+
+    made = jobs(tmp_path, 5)
+    assert remote.run_jobs(made, observe, cluster.address) is False
+    assert sorted(told) == [(f"nic{number}", Status.PASSED) for number in range(5)]
+    assert first.wait(10) == -9
+    begun = [line.split() for line in cluster.started.read_text().splitlines()]
+    lost = {nic for nic, worker in begun if worker == "first"} & {nic for nic, worker in begun if worker == "second"}
+    assert len(lost) == 1, "the cell that the dead worker held ran again, and no other"
+    assert all((job.folder / "capture.pcapng").read_text() == job.cell.nic for job in made), "evidence came back"
+
+
+def test_a_worker_of_another_version_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.worker("old", version="0.0.1")
+    until(lambda: "Registered to" in (tmp_path / "old.log").read_text())
+    with pytest.raises(UsageError, match=r"has harness 0\.0\.1"):
+        remote.run_jobs(jobs(tmp_path, 1), lambda cell, event: None, cluster.address)
+
+
+def test_no_scheduler_and_no_worker_are_said(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LabError, match="has no worker"):
+        remote.run_jobs(jobs(tmp_path, 1), lambda cell, event: None, cluster.address)
+    monkeypatch.setattr(remote, "CONNECT_SECONDS", 1.0)
+    with pytest.raises(LabError, match="no Dask scheduler answers"):
+        remote.run_jobs([], lambda cell, event: None, "tcp://127.0.0.1:9")
