@@ -24,7 +24,7 @@ from tests.integration import standin_kit
 from tests.unit.test_seed import openssh_zip
 from tests.unit.windows_kit import need
 
-DEADLINES = phases.Deadlines(boot=120, copy=120, specialize=120, provision=120, power_off=60)
+DEADLINES = phases.Deadlines(boot=300, copy=300, specialize=300, provision=300, power_off=120)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_killed_build_goes_on_where_it_stopped_and_ends_in_a_sealed_image(fold
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(folder)], cwd=Path(__file__).parents[2], stdout=out, stderr=out
         )
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 300
         while "start 2 of the installation" not in log.read_text():
             assert child.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
