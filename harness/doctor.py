@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness.errors import EXIT_LAB, EXIT_PASSED, EXIT_USAGE
+from harness.errors import EXIT_LAB, EXIT_PASSED, EXIT_USAGE, LabError
 from harness.setup import debian
 
 DISK_NEEDED_MIB = 3000  # unpacking a guest's packages takes 1.3 GB; image, drivers and captures stay below the rest
@@ -47,6 +47,17 @@ def examine() -> tuple[Check, ...]:
     if os.geteuid() != 0:
         checks.insert(2, _subordinate_ids())
     return tuple(checks)
+
+
+def require_lab() -> None:
+    """See that a lab can be made on this host, before anything is built for it.
+
+    Raises:
+        LabError: /dev/net/tun does not open, or an ordinary user has no ranges of ids.
+    """
+    for check in (_tun(), *(() if os.geteuid() == 0 else (_subordinate_ids(),))):
+        if check.level is Level.MISSING:
+            raise LabError(f"no lab can be made here: {check.name}: {check.seen}", mend=f"run: {check.mend}")
 
 
 def main(arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ from harness.report.status import Status, worst
 
 STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.INCONCLUSIVE: "yellow", Status.SKIPPED: "dim"}
 _MAX_TOLD = 20  # findings on the terminal; all of them are in the report
+_MAX_EVIDENCE = 12  # lines of a console or log under the error of a cell
 
 
 def show(results: Results, console: Console, folder: Path | None = None) -> None:
@@ -59,11 +60,12 @@ def _total(cell: CellResult) -> str:
 
 
 def problems(results: Results) -> list[str]:
-    """One marked-up line per cell error and per case that did not pass, with its first finding."""
+    """One marked-up line per cell error, with its evidence, and per case that did not pass, with its first finding."""
     lines: list[str] = []
     for cell in results.cells:
         if cell.reason and cell.status is not Status.PASSED:
-            lines.append(_problem(cell.status, f"{cell.guest} x {cell.nic}", cell.reason))
+            evidence = [f"\n    [dim]{escape(line)}[/]" for line in cell.detail.splitlines()[-_MAX_EVIDENCE:]]
+            lines.append(_problem(cell.status, f"{cell.guest} x {cell.nic}", cell.reason) + "".join(evidence))
         for case in cell.cases:
             if case.status in (Status.FAILED, Status.INCONCLUSIVE):
                 lines.append(_problem(case.status, f"{cell.nic} {case.id}", case.told()))

@@ -9,7 +9,7 @@ import pytest
 
 from harness import doctor
 from harness.doctor import Check, Level
-from harness.errors import EXIT_LAB, EXIT_PASSED, EXIT_USAGE
+from harness.errors import EXIT_LAB, EXIT_PASSED, EXIT_USAGE, LabError
 from harness.setup.debian import Package
 
 SOUND = (Check("disk", Level.OK, "much"), Check("KVM", Level.NOTE, "slow", "buy one"))
@@ -90,3 +90,11 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_real_examination_has_every_point() -> None:
     names = [check.name for check in doctor.examine()]
     assert {"Debian packages", "/dev/net/tun", "namespaces", "KVM", "memory", "disk space"} <= set(names)
+
+
+def test_a_run_without_tun_says_what_to_do_before_it_builds_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = Check("/dev/net/tun", Level.MISSING, "cannot be opened: Permission denied", "sudo chmod 0666 /dev/net/tun")
+    monkeypatch.setattr(doctor, "_tun", lambda: closed)
+    with pytest.raises(LabError, match=r"tun: cannot be opened: Permission denied") as caught:
+        doctor.require_lab()
+    assert caught.value.mend == "run: sudo chmod 0666 /dev/net/tun"
