@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import resources
+from harness import doctor, resources
 from harness.errors import UsageError
 from harness.history.store import History
 from harness.matrix import catalogue, retry
@@ -201,6 +201,8 @@ def execute_in(request: Request, folder: Path, watcher: Watcher, options: Option
     looking.start()
     begun = time.monotonic()
     planned = request.planned()
+    if request.host is None and not options.scheduler:
+        doctor.require_lab()
     prepared = prepare(request, watcher)
     if time.monotonic() - begun > 1.0:
         watcher.say(f"driver and images are ready after {time.monotonic() - begun:.1f} s")
