@@ -70,6 +70,8 @@ class Config(BaseModel):
     nics: Annotated[tuple[str, ...], Field(min_length=1)] = ("virtio-net", "e1000")
     driver: Path | None = None
     """The ``.sys`` under test; absent builds the sample driver."""
+    adapter: str = ""
+    """Who drives it when it is not the sample's kind: ``module:Class`` or ``file.py:Class``."""
     drivers: dict[str, Path] = {}
     """Several builds by name, each a dimension of the matrix; not together with ``driver``."""
     include: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ Driver = Annotated[Path | None, typer.Option("--driver", help="The .sys under te
 Suite = Annotated[list[Path] | None, typer.Option("--suite", help="Test file or folder [default: regression suite].")]
 Keyword = Annotated[str, typer.Option("-k", help="Only cases whose names match, as pytest has it.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at once [default: one per core].")]
+Adapter = Annotated[str, typer.Option("--adapter", help="Who drives it: module:Class or file.py:Class.")]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest; use and keep no saved state.")]
 Scheduler = Annotated[str, typer.Option("--scheduler", help="Dask scheduler (tcp://HOST:PORT) to run the cells.")]
 HistoryFile = Annotated[Path | None, typer.Option("--history", help="History file [default: runs/history.sqlite].")]

@@ -11,6 +11,7 @@ import typer
 
 from harness.commands import options as shared
 from harness.commands.options import (
+    Adapter,
     Cold,
     ConfigFile,
     Driver,
@@ -46,6 +47,7 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
         guest: Guests = None,
         nic: Nics = None,
         driver: Driver = None,
+        adapter: Adapter = "",
         suite: Suite = None,
         keyword: Keyword = "",
         include: Include = None,
@@ -86,7 +88,12 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
         )
         if memory:
             request = replace(request, memory_mib=memory)
-        request = replace(request, output=output or settings.output, verifier=verifier)
+        request = replace(
+            request,
+            output=output or settings.output,
+            verifier=verifier,
+            adapter=adapter or settings.adapter,
+        )
         options = launch.Options(resume=resume, retry=retry, shard=shared.shard(shard), scheduler=scheduler)
         # A run into a folder of somebody's choice leaves no other file, unless a history is kept here.
         file = history_file or settings.history

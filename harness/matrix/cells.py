@@ -72,6 +72,7 @@ class CellJob:
         cold: boot the guest, whatever saved states there are, and save none.
         passing: no state is saved with this driver loaded, for nobody will want it again.
         only: ids of the cases to run; empty runs the whole suite.
+        adapter: who drives ``driver`` when it is not the sample's kind (``harness.adapter``); empty for the sample.
     """
 
     cell: Cell
@@ -88,6 +89,7 @@ class CellJob:
     cold: bool = False
     passing: bool = False
     only: tuple[str, ...] = ()
+    adapter: str = ""
 
     @property
     def isolated(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import doctor, resources
+from harness import adapters, doctor, resources
 from harness.errors import UsageError
 from harness.history.store import History
 from harness.matrix import catalogue, retry
@@ -41,7 +41,7 @@ class Request:
         pytest_args: further arguments for pytest in every cell.
         output: the run's folder; ``None`` makes a dated one under ``runs/``.
         jobs: cells at the same time; ``None`` takes the number of cores.
-        memory_mib, host, cold: as in ``CellJob``.
+        memory_mib, host, cold, adapter: as in ``CellJob``.
     """
 
     guests: tuple[str, ...]
@@ -55,6 +55,7 @@ class Request:
     host: HostLab | None = None
     cold: bool = False
     verifier: bool = True
+    adapter: str = ""
     drivers: dict[str, Path] = field(default_factory=dict)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -336,4 +337,5 @@ def _job(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: 
         memory_mib=request.memory_mib,
         host=request.host,
         cold=request.cold,
+        adapter=adapters.absolute(request.adapter),
     )

@@ -39,10 +39,12 @@ def session(job: CellJob, emit: Emit) -> CellResult:
     The imports come late on purpose: only a worker enters, and what the session imports must find the namespaces.
     """
     if job.isolated:
+        from harness import adapters
         from harness.lab import namespace
 
         needed = (job.folder, *job.suite, resources.PACKAGE, resources.root(), Path(sys.prefix), resources.cache())
-        namespace.enter(keep=(*needed, job.driver, job.relay, *([job.verifier] if job.verifier else [])))
+        more = (job.verifier, adapters.file_of(job.adapter))
+        namespace.enter(keep=(*needed, job.driver, job.relay, *(path for path in more if path)))
     from harness.session.cell import run_cell
 
     return run_cell(job, emit)

@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness import adapters
+from harness.adapter import DriverAdapter
 from harness.control.ssh import Shell
 from harness.errors import HarnessError, LabError
 from harness.guests import base as guests
@@ -33,6 +35,7 @@ _PROOF_PORT = 9
 _SOURCES = (*sorted(Path(guests.__file__).parent.glob("*.py")), Path(drivers.__file__), Path(__file__))
 """What decides how a guest is configured; a change makes older states useless."""
 
+LoadedDriver = SampleDriver | DriverAdapter
 Phase = Callable[[str], AbstractContextManager[None]]
 
 
@@ -41,7 +44,7 @@ class Ready:
     """A guest that tests can begin on, and how it came to be: "cold boot", "restored", "restored, driver loaded"."""
 
     session: Session
-    driver: SampleDriver
+    driver: LoadedDriver
     how: str
 
 
@@ -79,7 +82,8 @@ def keys(job: CellJob, spec: DomainSpec, site: Site, versions: dict[str, str]) -
 def _files(job: CellJob) -> tuple[Path, ...]:
     """What goes into the guest."""
     files = (job.driver, job.relay)
-    return (*files, job.verifier) if job.verifier is not None else files
+    more = (job.verifier, adapters.file_of(job.adapter))
+    return (*files, *(path for path in more if path is not None))
 
 
 class Starter:
@@ -106,7 +110,7 @@ class Starter:
         *,
         phase: Phase,
         connect: Callable[[], Shell],
-        session: Callable[[SampleDriver], Session],
+        session: Callable[[LoadedDriver], Session],
         states: saved.States | None,
         versions: dict[str, str],
     ) -> None:
@@ -114,9 +118,9 @@ class Starter:
         self._phase, self._connect, self._session, self._states = phase, connect, session, states
         self._booted, self._loaded = keys(job, machine.spec, site, versions)
         self._shell: Shell | None = None
-        self._driver: SampleDriver | None = None
+        self._driver: LoadedDriver | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="restore")
-        self._early: Future[SampleDriver] | None = None
+        self._early: Future[LoadedDriver] | None = None
         self.doubts: list[str] = []
 
     def begin(self) -> None:
@@ -175,16 +179,14 @@ class Starter:
         if shell is not None:
             shell.close()
 
-    def _attached_to(self, state: saved.Saved) -> SampleDriver:
+    def _attached_to(self, state: saved.Saved) -> LoadedDriver:
         self._restore(state)
-        self._driver = SampleDriver(
-            self._guest, self._login(), self._job.driver, self._job.relay, self._job.verifier
-        )
+        self._driver = self._driver_by(self._login())
         with self._phase("attach"):
             self._driver.attach()
         return self._driver
 
-    def _proven(self, driver: SampleDriver, how: str) -> Ready:
+    def _proven(self, driver: LoadedDriver, how: str) -> Ready:
         session = self._session(driver)
         with self._phase("proof"):
             doubt = prove(session)
@@ -232,9 +234,16 @@ class Starter:
             self._shell = self._connect()
         return self._shell
 
-    def _installed(self) -> SampleDriver:
+    def _driver_by(self, shell: Shell) -> LoadedDriver:
+        """The driver under test, driven by its adapter or as the sample's kind."""
+        job = self._job
+        if job.adapter:
+            return adapters.find(job.adapter)(self._guest, shell, job.driver)
+        return SampleDriver(self._guest, shell, job.driver, job.relay, job.verifier)
+
+    def _installed(self) -> LoadedDriver:
         shell = self._shell or self._login()
-        self._driver = SampleDriver(self._guest, shell, self._job.driver, self._job.relay, self._job.verifier)
+        self._driver = self._driver_by(shell)
         with self._phase("load"):
             self._driver.install()
         return self._driver

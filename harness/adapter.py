@@ -1,0 +1,96 @@
+"""Your own driver: what the harness must be told of a ``.sys`` that does not speak the sample driver's interface.
+
+An adapter is a class derived from ``DriverAdapter``, named ``module:Class`` or ``path/to/file.py:Class``. It puts the
+driver into the guest and carries out operations with the driver's own means; what it answers is held against the
+model and the capture like anything else. An operation that the driver has not is answered by ``not_offered``, and a
+test that needs it skips itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from harness.control.ssh import Shell
+from harness.errors import Failure
+from harness.guests.base import Guest
+from harness.verify.verdict import Finding
+from harness.wsk import status as nt
+from harness.wsk.operations import Accounts, Operation, Outcome
+from harness.wsk.types import Completion
+
+FOLDER = "C:/harness"
+
+
+class DriverAdapter:
+    """A driver under test in a guest, as a session drives it. Derive from it, name the service, write ``execute``.
+
+    Args:
+        guest: the guest's profile: its commands.
+        shell: the way into the guest: ``run`` a command, ``put`` a file, ``open_stream`` to a program that stays.
+        sys_file: the driver under test on the host.
+    """
+
+    service = "mydriver"
+    broken = False
+
+    def __init__(self, guest: Guest, shell: Shell, sys_file: Path) -> None:
+        self.guest, self.shell, self.sys_file = guest, shell, sys_file
+
+    def files(self) -> dict[str, Path]:
+        """More files for the guest, by name: the program that speaks to the driver."""
+        return {}
+
+    def execute(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Carry operations out, in order, one outcome each.
+
+        Raises:
+            Failure: the driver is at fault. LabError: the way to it is.
+        """
+        raise NotImplementedError
+
+    def accounts(self) -> Accounts | None:
+        """The driver's books, or ``None`` for a driver that keeps none."""
+        return None
+
+    def install(self) -> None:
+        """Put driver and files into the guest and load the driver."""
+        self.shell.put(self.sys_file, f"{FOLDER}/{self.service}.sys")
+        for name, path in self.files().items():
+            self.shell.put(path, f"{FOLDER}/{name}")
+        self.load()
+
+    def load(self) -> None:
+        """Start the driver's service; raises Failure when it does not start."""
+        self.guest.load_driver(self.shell, f"{FOLDER}/{self.service}.sys", self.service)
+
+    def attach(self) -> None:
+        """The guest was restored with the driver loaded: open again what the restore closed."""
+
+    def unload(self) -> None:
+        """Stop the driver's service; raises Failure when it does not end."""
+        self.guest.unload_driver(self.shell, self.service)
+
+    def close(self) -> None:
+        """The cell ends: let go of whatever is open."""
+
+    def findings(self) -> Sequence[Finding]:
+        """What somebody in the guest found wrong with the driver since the last call."""
+        return ()
+
+    def renew(self) -> None:
+        """Give the guest a working driver again, after a Failure."""
+        raise Failure("the driver is broken, and its adapter cannot renew it")
+
+
+def completed(status: int, information: int = 0) -> Outcome:
+    """The outcome of a call that completed once with that NTSTATUS, of a driver that tells no more of it."""
+    returned = nt.PENDING if nt.is_success(status) else status
+    return Outcome(completion=Completion(returned, status, information, 1, 0, pending_returned=False))
+
+
+def not_offered(operation: Operation) -> Outcome:
+    """Ends the test as skipped: the driver has no such operation."""
+    pytest.skip(f"the driver under test offers no {type(operation).__name__}")

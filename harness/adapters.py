@@ -1,0 +1,53 @@
+"""The adapter of a run by its name: ``module:Class`` or ``path/to/file.py:Class``. What one is: ``harness.adapter``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.adapter import DriverAdapter
+
+
+def find(reference: str) -> type[DriverAdapter]:
+    """The adapter that ``module:Class`` or ``file.py:Class`` names.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from harness.adapter import DriverAdapter
+
+    place, _, name = reference.rpartition(":")
+    try:
+        if place.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            if spec is None or spec.loader is None:
+                raise ImportError(f"{place} is no Python file")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = module
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(place)
+        found = getattr(module, name)
+    except (ImportError, OSError, AttributeError, ValueError) as error:
+        raise UsageError(f"adapter {reference}: {error}", mend="write it as module:Class or file.py:Class") from None
+    if not (isinstance(found, type) and issubclass(found, DriverAdapter)):
+        raise UsageError(f"adapter {reference} is not derived from harness.adapter.DriverAdapter")
+    return found
+
+
+def absolute(reference: str) -> str:
+    """The same adapter, by an absolute path where it is a file's."""
+    place, colon, name = reference.rpartition(":")
+    return f"{Path(place).absolute()}{colon}{name}" if place.endswith(".py") else reference
+
+
+def file_of(reference: str) -> Path | None:
+    """The file that holds the adapter, if it is named by its file."""
+    place = reference.rpartition(":")[0]
+    return Path(place) if place.endswith(".py") else None
