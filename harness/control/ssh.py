@@ -231,8 +231,10 @@ class Shell:
             if self._sftp is None:
                 self._sftp = paramiko.SFTPClient.from_transport(self._transport)
             assert self._sftp is not None
+            channel = self._sftp.get_channel()
+            if channel is not None:
+                channel.settimeout(_ATTEMPT_SECONDS * 3)  # a guest that is gone gives no answer at all
             file = self._sftp.open(remote, "rb")
-            file.settimeout(_ATTEMPT_SECONDS)
         except _TRANSIENT as error:
             raise failed(error) from error
         return grown

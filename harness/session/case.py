@@ -268,7 +268,7 @@ class Session:
         Args:
             unload: ends the driver; raises Failure when it does not end.
         """
-        if self._case is None:
+        if self._case is None or self._lost:
             return
         self._case = Case(UNLOAD, self._case.wsk, self._case.wire, time.monotonic())
         reason = ""
