@@ -95,6 +95,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
     nic = nics.get(job.cell.nic)
     guest = catalogue.guest(job.cell.guest, job.image)
     if reason := guest.obstacle(nic):
+        guest.close()
         return CellResult(job.cell.guest, job.cell.nic, Status.SKIPPED, reason=reason)
     job = replace(
         job,
