@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, resources
+from harness import resources
 from harness.cli import run_app
+from harness.commands.runs import EXIT_INTERRUPTED
 from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, LabError, UsageError
 from harness.matrix import launch
 from harness.matrix.cells import Cell
@@ -121,7 +122,7 @@ def test_an_interrupted_run_is_reported_and_exits_130(
     cell = CellResult("w", "a", Status.INCONCLUSIVE, "interrupted", fault="lab")
     results = Results(RunInfo("r", "then", interrupted=True), (cell,))
     monkeypatch.setattr(launch, "execute", lambda *arguments: results)
-    assert run_app(["run"]) == cli.EXIT_INTERRUPTED
+    assert run_app(["run"]) == EXIT_INTERRUPTED
     assert "interrupted" in capsys.readouterr().out
 
 
@@ -139,7 +140,7 @@ def test_errors_have_their_class_exit_code_and_their_detail_below(
     assert raising(LabError("no space", mend="free some", detail="line 1\nline 2"), monkeypatch) == EXIT_LAB
     assert capsys.readouterr().err == "harness: no space; free some\nline 1\nline 2\n"
     assert raising(UsageError("no"), monkeypatch) == EXIT_USAGE
-    assert raising(KeyboardInterrupt(), monkeypatch) == cli.EXIT_INTERRUPTED
+    assert raising(KeyboardInterrupt(), monkeypatch) == EXIT_INTERRUPTED
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device", "/a/b"), ZeroDivisionError("x")])

@@ -30,7 +30,7 @@ print(json.dumps({"event": "cell", "guest": "wine", "nic": job["cell"]["nic"], "
 def watcher(monkeypatch: pytest.MonkeyPatch) -> Watcher:
     """Prepares the fake worker as well."""
     argv = [sys.executable, "-c", WORKER]
-    monkeypatch.setattr(matrix, "command", lambda job_file, *, isolated: [*argv, str(job_file)])
+    monkeypatch.setattr(matrix, "command", lambda job_file, **_: [*argv, str(job_file)])
     prepared = launch.Prepared(Path("/d.sys"), Path("/ctl.exe"), {"image wine": "abc"}, {"wine": "abc"})
     monkeypatch.setattr(launch, "prepare", lambda request, watcher: prepared)
     monkeypatch.setattr("harness.report.facts.versions", lambda: {"qemu": "7.2"})
@@ -45,7 +45,8 @@ def test_a_run_leaves_record_reports_and_a_folder_per_cell(tmp_path: Path, watch
     assert results.run.ended >= results.run.started
     assert results.run.versions == {"qemu": "7.2", "image wine": "abc"}
     assert results.run.host["cores"]
-    assert {"results.json", "plan.json", "junit.xml", "index.html", "cells"} == {path.name for path in tmp_path.iterdir()}
+    left = {"results.json", "plan.json", "junit.xml", "index.html", "cells"}
+    assert left == {path.name for path in tmp_path.iterdir()}
     assert {path.name for path in (tmp_path / "cells").iterdir()} == {"wine--e1000", "wine--pcnet"}
     assert [cell.folder for cell in results.cells] == ["cells/wine--e1000", "cells/wine--pcnet"]
 

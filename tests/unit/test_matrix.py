@@ -54,12 +54,12 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
     def put(script: str) -> None:
         argv = [sys.executable, "-c", PREAMBLE + script]
-        monkeypatch.setattr(matrix, "command", lambda job_file, *, isolated: [*argv, str(job_file)])
+        monkeypatch.setattr(matrix, "command", lambda job_file, **_: [*argv, str(job_file)])
 
     return put
 
 
-def run_one(folder: Path, **options: float) -> tuple[CellResult, list[Event]]:
+def run_one(folder: Path, **options: Any) -> tuple[CellResult, list[Event]]:  # noqa: ANN401
     events: list[Event] = []
     result = matrix.CellProcess(job(folder), lambda cell, event: events.append(event), **options).run()
     return result, events
