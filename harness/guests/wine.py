@@ -15,7 +15,7 @@ _BETWEEN_ATTEMPTS_SECONDS = 1.0
 _RENEW = """linux:
 . /run/environment; export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 killall -9 wineserver64 winedevice.exe services.exe wskctl.exe sc.exe
-for pid in $(ps -o pid,args | sed -n '/\\(wine\\|[.]exe\\)/s/^ *\\([0-9]*\\).*/\\1/p'); do kill -9 $pid; done
+for pid in $(pidof wine64 wine64-preloader winedevice.exe services.exe sc.exe wskctl.exe); do kill -9 $pid; done
 rm -rf /run/services* /tmp/.wine-*; usleep 200000; wineserver64 -p
 export WINEDEBUG=-all,+debugstr
 { wine64 'C:\\windows\\system32\\sc.exe' query harness 2>&1 >/run/services
