@@ -104,7 +104,7 @@ def _size_trouble(site: Site, family: Family, segment: int, pieces: list[bytes],
     out: list[Situation] = []
     if segment > room:
         out.append(Situation.SEGMENT_TOO_BIG)
-    if len(pieces) > 1:
+    if segment:  # Linux refuses it on a link without checksum offload, even where one piece is enough
         out.append(Situation.SEGMENTATION)
     if site.profile.max_segments is not None and len(pieces) > site.profile.max_segments:
         out.append(Situation.CONTROL_UNKNOWN)

@@ -60,12 +60,17 @@ def remove_the_folder() -> None:
         shutil.rmtree(Path(words[words.index(b"-w") + 1].decode()).parent)
 
 
+def cut_the_control_network() -> None:
+    """Take the control bridge down."""
+    subprocess.run(["ip", "link", "set", "ctl0", "down"], check=True)
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "qemu-killed": lambda: kill("qemu-system"),
     "guest-frozen": lambda: kill("qemu-system", signal.SIGSTOP),
     "guest-panic": lambda: in_guest("echo c >/proc/sysrq-trigger"),
     "ssh-cut": lambda: in_guest("killall -9 dropbear"),
-    "control-network-cut": lambda: subprocess.run(["ip", "link", "set", "ctl0", "down"], check=True) and None,
+    "control-network-cut": cut_the_control_network,
     "wskctl-killed": lambda: in_guest("killall -9 wskctl.exe"),
     "dumpcap-killed": lambda: kill("dumpcap"),
     "disk-full": fill_the_disk,
