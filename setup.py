@@ -1,4 +1,4 @@
-"""Puts driver sources, image recipes and the regression suite into the wheel; all else is in pyproject.toml."""
+"""Puts driver sources, image recipes, the regression suite and the defects into the wheel; all else is in pyproject.toml."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-FOLDERS = ("drivers", "images", "tests/regression")
+FOLDERS = ("drivers", "images", "tests/regression", "tests/defects")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache", "*.o", "*.obj", "*.sys", "*.exe")
 
 

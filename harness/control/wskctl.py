@@ -11,6 +11,7 @@ import queue
 import struct
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from harness.errors import Failure, HarnessError, LabError, UsageError
@@ -30,7 +31,7 @@ from harness.wsk.operations import (
     SendMessages,
     SendTo,
 )
-from harness.wsk.types import Endpoint
+from harness.wsk.types import Completion, Endpoint
 
 REQUEST = struct.Struct("<IIIII")
 REPLY = struct.Struct("<III")
@@ -39,6 +40,8 @@ DEVICE_PROVIDER = abi.DEVICE_PROVIDER
 CODE_DETACH = 0
 DEADLINE = 30.0
 CLOSE_DEADLINE = 5.0
+BURST_PIECE = 2000
+"""Datagrams of a burst in one request: seconds even for an emulated NIC on a busy host."""
 WINDOW_BYTES = 512 * 1024
 
 
@@ -90,14 +93,14 @@ class WskCtl:
             Failure: the driver did not answer in time, or answered what the interface does not allow.
             LabError: the relay ended.
         """
-        return [outcome for group in _groups(operations) for outcome in self._exchange(group)[0]]
+        return [outcome for group in _groups(operations) for outcome in self._carry_out(group)]
 
     def settle(self, operations: Sequence[Operation]) -> tuple[list[Outcome], Accounts]:
         """Carry out operations as ``submit`` does and then ask for the books, in one trip where that is possible."""
         *groups, last = _groups(operations) or [[]]
         if any(isinstance(operation, _ALONE) for operation in last):
             groups, last = [*groups, last], []
-        outcomes = [outcome for group in groups for outcome in self._exchange(group)[0]]
+        outcomes = [outcome for group in groups for outcome in self._carry_out(group)]
         rest, (books,) = self._exchange(last, [abi.encode_accounts()])
         return outcomes + rest, abi.decode_accounts(self._brought(*books))
 
@@ -142,6 +145,22 @@ class WskCtl:
             self.detach()
         self._stream.close()
         self._reader.join(self._deadline)
+
+    def _carry_out(self, group: Sequence[Operation]) -> list[Outcome]:
+        """One group of operations; a long burst goes in pieces, since a request has a deadline."""
+        if not (len(group) == 1 and isinstance(group[0], Burst) and group[0].count > BURST_PIECE):
+            return self._exchange(group)[0]
+        burst = group[0]
+        parts: list[Completion] = []
+        for done in range(0, burst.count, BURST_PIECE):
+            count = min(BURST_PIECE, burst.count - done)
+            outcome = self._exchange([replace(burst, first=burst.first + done, count=count)])[0][0]
+            if outcome.completion is None:
+                return [outcome]
+            parts.append(outcome.completion)
+            if outcome.completion.in_flight:
+                break
+        return [Outcome(completion=_sum(parts))]
 
     def _exchange(
         self, operations: Sequence[Operation], more: Sequence[abi.Request] = ()
@@ -295,6 +314,18 @@ def _weight(operation: Operation) -> int:
         buffers = (operation.buffer,) if isinstance(operation, SendTo) else operation.buffers
         return sum(len(mdl.data) + 64 for buffer in buffers for mdl in buffer.mdls)
     return 64
+
+
+def _sum(parts: Sequence[Completion]) -> Completion:
+    """One record of a burst that went in pieces: sums, and the first status that was not success."""
+    wrong = next((part for part in parts if part.status), parts[-1])
+    return replace(
+        wrong,
+        information=sum(part.information for part in parts),
+        completions=sum(part.completions for part in parts),
+        irql=max(part.irql for part in parts),
+        in_flight=any(part.in_flight for part in parts),
+    )
 
 
 def _unwaited(operation: Operation) -> bool:

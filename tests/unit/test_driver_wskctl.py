@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from harness.control.wskctl import CODE_DETACH, REPLY, REQUEST, WskCtl
+from harness.control.wskctl import BURST_PIECE, CODE_DETACH, REPLY, REQUEST, WskCtl
 from harness.errors import Failure, LabError
 from harness.wsk import layouts
 from harness.wsk import operations as ops
@@ -155,6 +155,31 @@ def test_a_collect_of_more_than_was_sent_asks_for_what_the_driver_must_refuse() 
     tickets = [int.from_bytes(payload[at : at + 8], "little") for at in (0, 8, 16)]
     assert len(set(tickets)) == 3
     assert min(tickets[1:]) > 1 << 63
+
+
+def test_a_long_burst_goes_in_pieces_and_comes_back_as_one() -> None:
+    failed = 0xC0000206
+
+    def bursts(code: int, payload: bytes) -> tuple[int, bytes]:
+        if code != layouts.IOCTL_BURST:
+            return driver(code, payload)
+        asked = layouts.BURST.numbers(payload)
+        status = failed if asked["first"] == BURST_PIECE else 0
+        done = (0x103, status, asked["count"] * asked["size"], asked["count"], 2, 1, 0, 0)
+        return 0, layouts.BURST_REPLY.pack(*done, 0, 0, 0)
+
+    relay = Relay(bursts)
+    burst = ops.Burst(1, REMOTE, 2 * BURST_PIECE + 5, 64, 32)
+    _, outcome = WskCtl(relay).submit([ops.Open(1, AF_INET), burst])
+    asked = [layouts.BURST.numbers(payload) for code, payload in relay.seen if code == layouts.IOCTL_BURST]
+    assert [(each["first"], each["count"]) for each in asked] == [
+        (0, BURST_PIECE),
+        (BURST_PIECE, BURST_PIECE),
+        (2 * BURST_PIECE, 5),
+    ]
+    assert outcome.completion is not None
+    assert outcome.completion.status == failed
+    assert (outcome.completion.information, outcome.completion.completions) == (burst.count * 64, burst.count)
 
 
 def test_a_driver_that_does_not_answer_is_a_failure() -> None:
