@@ -62,6 +62,8 @@ def verdict(job: CellJob, emit: Emit, run: Callable[[CellJob, Emit], CellResult]
         fault = "user" if isinstance(error, UsageError) else "driver" if isinstance(error, Failure) else "lab"
         return _ended(job, fault, error.line(), error.detail)
     except Exception as error:  # the boundary of the process: nothing above it could tell the parent
+        if interruption(error):  # pytest itself can stumble over one
+            return _ended(job, "lab", INTERRUPTED)
         traceback.print_exc()
         where = traceback.extract_tb(error.__traceback__)[-1]
         what = f"error in the harness: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"

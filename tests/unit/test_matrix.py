@@ -208,3 +208,14 @@ def test_whose_fault_decides_the_status(tmp_path: Path, error: BaseException, st
 
 def test_an_error_in_the_harness_says_where(tmp_path: Path) -> None:
     assert "KeyError: 'oops' (test_matrix.py:" in ended_by(KeyError("oops"), tmp_path).reason
+
+
+def test_an_interruption_over_which_something_stumbles_is_one(tmp_path: Path) -> None:
+    def stumbles(_job: CellJob, _emit: object) -> CellResult:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise TypeError("reporting it failed")  # noqa: B904 (the context is what this is about)
+
+    result = verdict(job(tmp_path), lambda _event: None, run=stumbles)
+    assert (result.status, result.reason) == (Status.INCONCLUSIVE, "interrupted")
