@@ -1,4 +1,4 @@
-"""Puts driver sources, image recipes, the regression suite and the defects into the wheel; all else is in pyproject.toml."""
+"""Puts driver sources, image recipes, regression suite and defects into the wheel; all else is in pyproject.toml."""
 
 import shutil
 from pathlib import Path
