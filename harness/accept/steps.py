@@ -254,7 +254,7 @@ def hot_plug(bench: Bench) -> Found:
     while _dut_interface(bench) is not None:
         if time.monotonic() > deadline:
             raise Failure(f"Windows does not let go of the NIC within {_PLUG_SECONDS:.0f} s")
-        time.sleep(0.5)
+        time.sleep(0.5)  # looked at again: the connection follows lifecycle events only
     bench.machine.domain.attach(dut)
     began = time.monotonic()
     bench.guest.configure_dut(ssh, bench.site())

@@ -75,5 +75,5 @@ class WineGuest(Guest):
         except AwaitTimeout:
             raise
         except LabError:
-            time.sleep(_BETWEEN_ATTEMPTS_SECONDS)
+            time.sleep(_BETWEEN_ATTEMPTS_SECONDS)  # nothing tells when the dying channel is gone
             return shell.run(_RENEW, timeout)
