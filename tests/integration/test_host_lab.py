@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,10 +33,13 @@ def daemon(tmp_path: Path) -> Iterator[str]:
         pytest.skip("libvirtd is not installed; the harness itself needs only libvirt's QEMU driver")
     embedded_uri()  # names the users that libvirt insists on
     settings = namespace.WORK / "etc"
-    settings.mkdir()
-    (settings / "qemu.conf").write_text(QEMU_CONF)
-    namespace.mount(str(settings), "/etc/libvirt", None, namespace.MS_BIND)
-    (settings / "libvirtd.conf").write_text('auth_unix_rw = "none"\nunix_sock_group = "root"\n')
+    with suppress(shutil.Error):  # what only the host's root may read is of no use to the daemon
+        shutil.copytree("/etc", settings, symlinks=True)
+    namespace.mount(str(settings), "/etc", None, namespace.MS_BIND)  # not all of libvirt's packages make its folder
+    ours = Path("/etc/libvirt")
+    ours.mkdir(exist_ok=True)
+    (ours / "qemu.conf").write_text(QEMU_CONF)
+    (ours / "libvirtd.conf").write_text('auth_unix_rw = "none"\nunix_sock_group = "root"\n')
     log = tmp_path / "libvirtd.log"
     socket = Path("/run/libvirt/libvirt-sock")
     socket.parent.mkdir(parents=True)
