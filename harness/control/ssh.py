@@ -84,7 +84,7 @@ class Stream:
 
     def close(self) -> None:
         """End the stream in both directions; the command sees the end of its input."""
-        self._channel.close()
+        _close(self._channel)
 
 
 class Shell:
@@ -161,7 +161,7 @@ class Shell:
         out, err = bytearray(), bytearray()
         deadline = time.monotonic() + timeout
         exited = 0.0
-        with contextlib.closing(channel):
+        try:
             while True:
                 ended = channel.eof_received or channel.closed  # before the last look: what came before it counts
                 _drain(channel, out, err)
@@ -179,6 +179,8 @@ class Shell:
                 raise LabError(f"the connection to the guest broke during {command!r}", detail=_text(out + err))
             code = channel.recv_exit_status()
             return Result(code & 0xFFFFFFFF if code >= 0 else -1, _text(out), _text(err))
+        finally:
+            _close(channel)
 
     def put(self, local: Path | bytes, remote: str) -> None:
         """Copy a file, or bytes, to the guest.
@@ -290,6 +292,12 @@ def _login(
         transport.close()
         raise
     return transport
+
+
+def _close(channel: paramiko.Channel) -> None:
+    """Close a channel; one whose connection is breaking at this very moment closes by that."""
+    with contextlib.suppress(EOFError, OSError):
+        channel.close()
 
 
 def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray) -> None:

@@ -7,7 +7,6 @@ Everything comes from Debian packages, unpacked without root, and is cached: the
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -38,7 +37,7 @@ def media(folder: Path, behave: str = "") -> Path:
     (tree / "efi" / "boot").mkdir(parents=True)
     disk = boot_disk()
     for name in ("disk.img", "efi.img"):
-        os.link(disk, tree / name)
+        shutil.copyfile(disk, tree / name)
     (tree / "efi" / "boot" / "bootx64.efi").write_bytes(b"MZ")  # Setup's boot files are in efi.img
     if behave:
         (tree / "behave").write_text(behave)

