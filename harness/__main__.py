@@ -5,8 +5,12 @@ Imports nothing but the standard library before the set-up has answered for the 
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+# numpy multiplies no matrices here: the threads that it would start for that cost each process time and memory.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def main() -> int:

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,8 @@ class Package:
 
 def packages() -> tuple[Package, ...]:
     """The list in ``packages.toml``."""
+    import tomllib  # costs every command time, and most need no package
+
     with (Path(__file__).parent / "packages.toml").open("rb") as file:
         table = tomllib.load(file)
     return tuple(

@@ -12,10 +12,8 @@ import json
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 
 from harness import __version__
@@ -45,6 +43,8 @@ class Environment:
 
     def requirements(self) -> list[str]:
         """What the project depends on, as written in ``pyproject.toml``."""
+        import tomllib  # costs every command time, and a finished environment asks for nothing
+
         project = tomllib.loads((self.checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         wanted: list[str] = list(project["dependencies"])
         return wanted + list(project["optional-dependencies"]["dev"]) if self.dev else wanted
@@ -111,19 +111,21 @@ def _pip_progress(line: str) -> str | None:
 
 
 def lacking(requirements: list[str]) -> list[str]:
-    """The requirements that this interpreter does not meet; understands ``name>=version``, all that we write."""
+    """The requirements that this interpreter does not meet; understands ``name>=low,<high``, all that we write."""
     return [text for text in requirements if not _met(text)]
 
 
 def _met(requirement: str) -> bool:
-    match = re.match(r"([A-Za-z0-9._-]+)\s*(?:>=\s*([0-9.]+))?", requirement)
+    from importlib import metadata  # as above
+
+    match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:>=([0-9.]+))?(?:,<([0-9.]+))?", requirement)
     if match is None:
         raise SetupError(f"cannot read the requirement {requirement!r} in pyproject.toml")
     try:
         version = metadata.version(match[1])
     except metadata.PackageNotFoundError:
         return False
-    return _numbers(version) >= _numbers(match[2] or "0")
+    return _numbers(match[2] or "0") <= _numbers(version) and not (match[3] and _numbers(match[3]) <= _numbers(version))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

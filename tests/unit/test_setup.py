@@ -181,6 +181,7 @@ def test_an_interrupted_set_up_is_made_anew(tmp_path: Path, monkeypatch: pytest.
 def test_requirements_are_held_against_what_is_installed() -> None:
     assert lacking(["pytest>=1.0", "rich"]) == []
     assert lacking(["pytest>=1000.0", "no-such-distribution"]) == ["pytest>=1000.0", "no-such-distribution"]
+    assert lacking(["pytest>=1.0,<1000", "pytest>=1.0,<2"]) == ["pytest>=1.0,<2"]
 
 
 def test_progress_of_apt_is_told_now_and_then() -> None:
