@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness.capture.clock import Clock
 from harness.capture.dissect import Dissector
 from harness.capture.dumpcap import Record
 from harness.capture.frames import CapturedFrame, Integrity
@@ -39,6 +40,7 @@ class _Stretch:
     start: int | None = None
     end: int | None = None
     lost: int | None = None
+    step: str = ""
     frames: list[CapturedFrame] = field(default_factory=list)
 
 
@@ -84,6 +86,7 @@ class CaptureSession:
         self._recorded: list[CapturedFrame] = []
         self._resources = contextlib.ExitStack()
         self._record: Record | None = None
+        self.clock = Clock()
 
     def __enter__(self) -> Self:
         self.start()
@@ -154,6 +157,7 @@ class CaptureSession:
         self.wait(case, enough, seconds)
         stretch = self._stretch(case)
         self._await_mark(self._send(stretch.number, Edge.END, case))
+        stretch.step = self.clock.step()
         self._lost_before = self._lost()
         stretch.lost = self._lost_before - stretch.lost_before
 
@@ -182,6 +186,8 @@ class CaptureSession:
             except LabError as error:
                 problems.append(error.what)
         stretch = self._cases.get(case)
+        if stretch is not None and stretch.step:
+            problems.append(stretch.step)
         if stretch is None:
             return Integrity(started=False, ended=False, dropped=None, problems=tuple(problems))
         return Integrity(stretch.start is not None, stretch.end is not None, stretch.lost, tuple(problems))
@@ -204,7 +210,9 @@ class CaptureSession:
             lost_live = self._lost()
             rest, lost_record = record.finish()
             self._recorded += rest
-            problems += differences(self._recorded[:last], self._frames[:last], self._tap.kept)
+            end = self._frames[last - 1].data
+            at = next(index for index, frame in enumerate(self._recorded, 1) if frame.data == end)
+            problems += differences(self._recorded[:at], self._frames[:last], self._tap.kept)
             lost = None if lost_record is None else lost_live + lost_record
         except LabError as error:
             problems.append(error.what)

@@ -74,7 +74,10 @@ class Stream:
             self._channel.settimeout(None)
             self._channel.sendall(data)
         except OSError as error:
-            raise LabError(f"the stream of {self._command!r} broke: {error}", detail=self.errors()) from error
+            connection = self._channel.get_transport()
+            whole = connection is not None and connection.is_active()
+            what = f"{self._command!r} ended in the guest" if whole else "the SSH connection to the guest broke"
+            raise LabError(f"{what}: {error}", detail=self.errors()) from error
 
     def errors(self) -> str:
         """What the command wrote to standard error so far."""
@@ -221,7 +224,7 @@ class Shell:
         """
 
         def failed(error: Exception) -> LabError:
-            return LabError(f"cannot read {remote} in the guest: {error}")
+            return LabError(f"cannot read {remote} in the guest: {str(error) or type(error).__name__}")
 
         def grown() -> bytes:
             try:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from harness.defects.table import Defect
 from harness.errors import HarnessError, UsageError
 from harness.matrix import catalogue
 from harness.matrix.cells import Cell, CellJob
-from harness.matrix.run import CellProcess
+from harness.matrix.run import CellProcess, Observer
 from harness.report.results import CellResult
 from harness.report.status import Status
 
@@ -77,13 +77,13 @@ class Runner:
         self._clean = drivers.build()
         self._run_id = f"defects-{os.getpid()}"
 
-    def job(self, name: str, driver: Path, cases: Iterable[str], **more: Any) -> CellJob:  # noqa: ANN401
+    def job(self, name: str, driver: Path, cases: Iterable[str], nic: str = CELL.nic, **more: Any) -> CellJob:  # noqa: ANN401
         """The job of one cell."""
         folder = self._folder / "cells" / name
         folder.mkdir(parents=True, exist_ok=True)
         built = self._clean
         return CellJob(
-            CELL,
+            replace(CELL, nic=nic),
             self._run_id,
             folder,
             self._image,
@@ -131,9 +131,9 @@ class Runner:
         self.tell(row)
         return row
 
-    def cell(self, job: CellJob) -> CellResult:
+    def cell(self, job: CellJob, observer: Observer = lambda _cell, _event: None) -> CellResult:
         """Run one cell to its end."""
-        return CellProcess(job, lambda _cell, _event: None).run()
+        return CellProcess(job, observer).run()
 
 
 def _path(case: str) -> Path:

@@ -13,10 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.errors import LabError
+from harness.errors import AwaitTimeout, LabError
+from harness.model.checksum import partial_checksum
 
 _ALL = 0x0003  # ETH_P_ALL
 _OUTGOING = 4  # PACKET_OUTGOING
+_UDP = 17
+_FORWARDING = "3"  # BR_STATE_FORWARDING
 _OUTER, _INNER = "wire-port", "wire-end"
 
 Fault = Callable[[bytes, random.Random], list[tuple[float, bytes]]]
@@ -40,7 +43,7 @@ def reorder(frame: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
 
 def delay(frame: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
     """All come later than a case waits for them."""
-    return [(5.0, frame)]
+    return [(3.0, frame)]
 
 
 def flip(frame: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
@@ -56,6 +59,15 @@ def cut(frame: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
     return [(0.0, frame[: dice.randrange(14, len(frame))] if dice.random() < 0.34 else frame)]
 
 
+def offload(frame: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
+    """The UDP checksum of IPv4 is left to hardware that is not there."""
+    if frame[12:14] != b"\x08\x00" or frame[23] != _UDP:
+        return [(0.0, frame)]
+    at = 14 + (frame[14] & 0xF) * 4
+    partial = partial_checksum(frame[26:30], frame[30:34], int.from_bytes(frame[at + 4 : at + 6], "big"))
+    return [(0.0, frame[: at + 6] + partial.to_bytes(2, "big") + frame[at + 8 :])]
+
+
 def tag(frame: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
     """All get the tag of a VLAN that nobody asked for (IEEE 802.1Q)."""
     return [(0.0, frame[:12] + b"\x81\x00\x00\x07" + frame[12:])]
@@ -69,12 +81,22 @@ FAULTS: dict[str, Fault] = {
     "bit-errors": flip,
     "truncation": cut,
     "wrong-vlan": tag,
+    "offload-on": offload,
 }
 
 
 @contextlib.contextmanager
-def relay(bridge: str, tap: str, fault: Fault, seed: int) -> Iterator[None]:
+def relay(
+    bridge: str, tap: str, fault: Fault, seed: int, forget: Callable[[], object] = lambda: None
+) -> Iterator[None]:
     """Put the relay between tap and bridge while the context lasts.
+
+    Args:
+        bridge: the bridge of the NIC under test.
+        tap: the guest's interface on it.
+        fault: what becomes of the guest's frames.
+        seed: of its dice.
+        forget: called when the relay is in place and when it is gone again, for a lab that watches its cables.
 
     Raises:
         LabError: the kernel refuses the interfaces.
@@ -85,8 +107,13 @@ def relay(bridge: str, tap: str, fault: Fault, seed: int) -> Iterator[None]:
         _ip("link", "set", name, "up", "mtu", "9000")
     _ip("link", "set", tap, "nomaster")
     _ip("link", "set", _OUTER, "master", bridge)
+    _ip("link", "set", _OUTER, "type", "bridge_slave", "learning", "off")  # the guest's MAC stays where it was
+    _await_forwarding(_OUTER)
+    forget()
     stop = threading.Event()
-    thread = threading.Thread(target=_pass_on, args=(tap, fault, random.Random(seed), stop), daemon=True)
+    inside, outside = _packets(tap), _packets(_INNER)  # here, for the first frame may come before the thread does
+    arguments = (inside, outside, fault, random.Random(seed), stop)
+    thread = threading.Thread(target=_pass_on, args=arguments, daemon=True)
     thread.start()
     try:
         yield
@@ -95,12 +122,24 @@ def relay(bridge: str, tap: str, fault: Fault, seed: int) -> Iterator[None]:
         thread.join(5.0)
         _ip("link", "del", _OUTER)
         _ip("link", "set", tap, "master", bridge)
+        forget()
 
 
-def _pass_on(tap: str, fault: Fault, dice: random.Random, stop: threading.Event) -> None:
+def _await_forwarding(port: str) -> None:
+    """Wait until the bridge passes on what comes from a new port: it learns of carrier a moment later."""
+    state, deadline = Path(f"/sys/class/net/{port}/brport/state"), time.monotonic() + 5.0
+    while state.read_text().strip() != _FORWARDING:
+        if time.monotonic() > deadline:
+            raise AwaitTimeout(f"{port} to forward", 5.0)
+        time.sleep(0.005)  # the kernel tells nobody of it by an event that says "forwarding" and no more
+
+
+def _pass_on(
+    inside: socket.socket, outside: socket.socket, fault: Fault, dice: random.Random, stop: threading.Event
+) -> None:
     waiting: list[tuple[float, int, bytes]] = []
     count = 0
-    with _packets(tap) as inside, _packets(_INNER) as outside, selectors.DefaultSelector() as selector:
+    with inside, outside, selectors.DefaultSelector() as selector:
         for each in (inside, outside):
             selector.register(each, selectors.EVENT_READ)
         while not stop.is_set():

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from harness.defects.judge import Row, named
-from harness.report.results import CellResult
+from harness.matrix.cells import Cell
+from harness.matrix.events import Phase
+from harness.report.results import CaseResult, CellResult
 from harness.report.status import Status
 
 if TYPE_CHECKING:
@@ -25,8 +31,11 @@ class Fault:
         group: "W" or "L".
         what: what breaks.
         case: the test of ``tests/defects`` that breaks it.
-        expects: as of a defect; empty: the case must be inconclusive.
+        expects: what must name it, any of them, as of a defect.
+        inconclusive: the lab was wrong, so no case may have passed or failed; else each must have failed.
+        nic: of the cell.
         memory_mib: guest memory, where that is what breaks.
+        deaf: boots a guest that no DHCP server answers.
         short: belongs to the short choice.
     """
 
@@ -34,41 +43,64 @@ class Fault:
     group: str
     what: str
     case: str
-    expects: tuple[str, ...] = ()
+    expects: tuple[str, ...]
+    inconclusive: bool = True
+    nic: str = "virtio-net"
     memory_mib: int | None = None
+    deaf: bool = False
     short: bool = False
 
 
-def _wire(name: str, what: str, *expects: str, case: str = "", short: bool = False) -> Fault:
-    return Fault(name, "W", what, f"wire_faults.py::{case or f'test_fault[{name}]'}", expects, short=short)
+def _relay(name: str, what: str, *expects: str, short: bool = False) -> Fault:
+    return Fault(name, "W", what, f"wire_faults.py::test_fault[{name}]", expects, inconclusive=False, short=short)
 
 
-def _lab(name: str, what: str, *, short: bool = False) -> Fault:
-    return Fault(name, "L", what, f"lab_faults.py::test_fault[{name}]", short=short)
+def _wire(name: str, what: str, test: str, *expects: str, inconclusive: bool = True, **more: Any) -> Fault:  # noqa: ANN401
+    return Fault(name, "W", what, f"wire_faults.py::{test}", expects, inconclusive, **more)
+
+
+def _lab(name: str, what: str, reason: str, *, short: bool = False) -> Fault:
+    return Fault(name, "L", what, f"lab_faults.py::test_fault[{name}]", (f"reason:{reason}",), short=short)
 
 
 FAULTS = (
-    _wire("loss", "one frame in three is lost", "missing:datagram", short=True),
-    _wire("duplication", "one frame in three comes twice", "duplicated:datagram"),
-    _wire("reordering", "one frame in three is overtaken", "reordered:datagram", "reordered:order"),
-    _wire("delay", "frames come after the case has waited for them", "missing:datagram"),
-    _wire("bit-errors", "one bit of a frame in three changes", "altered:udp", "altered:ip", "unexpected:frame"),
-    _wire("truncation", "a frame in three loses its end", "altered:ip", "altered:udp", "unexpected:frame"),
-    _wire("wrong-vlan", "frames carry the tag of another VLAN", "missing:datagram", "unexpected:frame"),
-    _wire("nic-unplugged", "the guest's cable leads nowhere", "missing:datagram", case="test_nic_unplugged"),
-    _wire("second-sender", "another machine sends with the guest's addresses", "unexpected:datagram",
-          case="test_second_sender"),
-    _lab("qemu-killed", "QEMU is killed", short=True),
-    _lab("guest-frozen", "QEMU is stopped"),
-    _lab("guest-panic", "the guest's kernel panics"),
-    _lab("ssh-cut", "the guest's SSH server is killed"),
-    _lab("control-network-cut", "the control bridge goes down"),
-    _lab("wskctl-killed", "the relay in the guest is killed"),
-    _lab("dumpcap-killed", "the capture is killed"),
-    _lab("disk-full", "the capture's file can grow no more"),
-    _lab("results-folder-gone", "the cell's folder is removed"),
+    _relay("loss", "one frame in three is lost", "missing:datagram", short=True),
+    _relay("duplication", "one frame in three comes twice", "duplicated:datagram"),
+    _relay("reordering", "one frame in three is overtaken", "reordered:order"),
+    _wire("delay", "frames come when their case has ended", "test_delay", "unexpected:datagram.late",
+          inconclusive=False),
+    _relay("bit-errors", "one bit of a frame in three changes", "altered:udp", "altered:ip"),
+    _relay("truncation", "a frame in three loses its end", "altered:ip.length"),
+    _relay("wrong-vlan", "frames carry the tag of another VLAN", "altered:eth.vlan"),
+    _wire("offload-on", "checksums are left to hardware that is not there", "test_fault[offload-on]",
+          "offload:udp.checksum", nic="e1000"),
+    _wire("nic-unplugged", "the guest's cable leads nowhere for a while", "test_nic_unplugged",
+          "reason:was taken off dut0", short=True),
+    _wire("link-down", "the guest's NIC loses its link", "test_link_down",
+          "reason:the link of the NIC under test is down"),
+    _wire("second-sender", "another machine sends with the guest's MAC and address", "test_second_sender[guests-mac]",
+          "reason:a stranger on dut0-port sends with the MAC of the NIC under test"),
+    _wire("second-address", "another machine sends with the guest's address", "test_second_sender[own-mac]",
+          "reason:from the unknown MAC 02:00:00:00:00:99", inconclusive=False),
+    _wire("late-capture", "the live capture sees nothing of the first sends", "test_late_capture",
+          "reason:frames only in the record"),
+    _wire("lossy-capture", "the capture's buffer overflows", "test_lossy_capture", "reason:the capture lost"),
+    _wire("silent-neighbour", "a host peer does not say its MAC", "test_silent_neighbour",
+          "reason:the host peer 192.0.2.3 never answered"),
+    _lab("qemu-killed", "QEMU is killed", "QEMU failed", short=True),
+    _lab("guest-frozen", "QEMU is stopped", "cannot read C:/harness/verifier.log in the guest"),
+    _lab("guest-panic", "the guest's kernel panics", "the guest panicked: Kernel panic"),
+    _lab("ssh-cut", "the guest's SSH server is killed", "the SSH connection to the guest broke"),
+    _lab("control-network-cut", "the control bridge goes down", "ctl0 went down"),
+    _lab("wskctl-killed", "the relay in the guest is killed", "wskctl.exe serve' ended in the guest"),
+    _lab("dumpcap-killed", "the capture is killed", "the capture (dumpcap) ended by itself"),
+    _lab("disk-full", "the capture's file can grow no more", "dumpcap"),
+    _lab("results-folder-gone", "the cell's folder is removed", "cannot watch"),
+    _lab("clock-set", "the host's clock is set", "the host's clock was set by +3600 s"),
     Fault("libvirt-error", "L", "libvirt fails in the middle of a start (more memory than there is)", CASE,
-          memory_mib=1 << 24),
+          ("reason:libvirt could not start the guest",), memory_mib=1 << 24),
+    Fault("dhcp-dead", "L", "the DHCP server is killed while the guest boots", CASE,
+          ("reason:the DHCP server (dnsmasq) ended by itself",), deaf=True),
 )  # fmt: skip
 
 
@@ -82,28 +114,41 @@ def chosen(only: str = "", *, short: bool = False) -> tuple[Fault, ...]:
 def run(fault: Fault, runner: Runner) -> Row:
     """Run and judge one fault, on the clean driver."""
     started = time.monotonic()
-    job = runner.job(fault.id, runner.driver, (fault.case,), memory_mib=fault.memory_mib)
-    row = judge(fault, runner.cell(job), time.monotonic() - started)
+    more: dict[str, Any] = {"nic": fault.nic, "memory_mib": fault.memory_mib, "cold": fault.deaf}
+    job = runner.job(fault.id, runner.driver, (fault.case,), **more)
+
+    def watch(_cell: Cell, event: object) -> None:
+        if fault.deaf and isinstance(event, Phase) and event.name == "boot" and event.seconds is None:
+            kill_writer(job.folder / "dhcp.log")
+
+    row = judge(fault, runner.cell(job, watch), time.monotonic() - started)
     runner.tell(row)
     return row
 
 
+def kill_writer(log: Path) -> None:
+    """Kill every process that has ``log`` open."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and any(opened.readlink() == log for opened in (entry / "fd").iterdir()):
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
 def judge(fault: Fault, result: CellResult, seconds: float) -> Row:
-    """The row of a fault: named as what it is, or inconclusive where the lab broke."""
-    took = round(seconds, 1)
-    case = result.cases[0] if result.cases else None
-    status = case.status if case is not None else result.status
-    reason = (case.reason if case is not None else "") or result.reason
-    if not fault.expects:
-        good = {each.status for each in result.cases} <= {Status.INCONCLUSIVE} and result.status is Status.INCONCLUSIVE
-        why = "" if good else f"{status}, not inconclusive"
-        return Row(
-            fault.id, fault.group, fault.what, "inconclusive", f"{status}: {reason}", fault.case, took, good, why
-        )
-    verdict, where = named(fault.expects, [case] if case is not None else [])
+    """The row of a fault: named as what it is, and of the class that it belongs to."""
+    wanted = Status.INCONCLUSIVE if fault.inconclusive else Status.FAILED
+    whole = CaseResult("the start", result.status, result.reason)
+    verdict, where = named(fault.expects, result.cases or (whole,))
+    statuses = {case.status for case in result.cases} | {result.status}
+    why = ""
+    if statuses != {wanted}:
+        why = f"{', '.join(sorted(statuses))}, not {wanted}"
+    elif not verdict:
+        why = "named wrongly"
+    case = result.cases[0] if result.cases else whole
+    kinds = dict.fromkeys(f"{finding.verdict}:{finding.field}" for finding in case.findings)
+    seen = verdict if verdict and not fault.inconclusive else f"{case.status}: {case.reason or ', '.join(kinds)}"
     expected = " or ".join(fault.expects)
-    if verdict:
-        return Row(fault.id, fault.group, fault.what, expected, verdict, where, took, caught=True)
-    findings = case.findings if case is not None else ()
-    seen = ", ".join(dict.fromkeys(f"{finding.verdict}:{finding.field}" for finding in findings)) or reason
-    return Row(fault.id, fault.group, fault.what, expected, seen, fault.case, took, caught=False, why=str(status))
+    expected = f"inconclusive, {expected}" if fault.inconclusive else expected
+    row = (fault.id, fault.group, fault.what, expected, seen, where or fault.case, round(seconds, 1))
+    return Row(*row, caught=not why, why=why)

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 
 from inotify_simple import INotify, flags
 
-from harness.errors import AwaitTimeout
+from harness.errors import AwaitTimeout, LabError
 
 T = TypeVar("T")
 
@@ -20,13 +20,20 @@ class Growth:
 
     Args:
         path: the file.
+
+    Raises:
+        LabError: its folder is gone.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._inotify = INotify()
         # Changes of a file are reported to watches on its folder too, so one watch serves before and after creation.
-        self._inotify.add_watch(str(path.parent), flags.CREATE | flags.MODIFY | flags.MOVED_TO | flags.CLOSE_WRITE)
+        try:
+            self._inotify.add_watch(str(path.parent), flags.CREATE | flags.MODIFY | flags.MOVED_TO | flags.CLOSE_WRITE)
+        except OSError as error:
+            self._inotify.close()
+            raise LabError(f"cannot watch {path}: {path.parent}: {error.strerror}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -24,6 +24,8 @@ from harness.report.results import CaseResult, Datagrams, Observed
 from harness.report.results import Finding as RecordedFinding
 from harness.report.status import Status
 from harness.session.expectations import frames_of, is_guest_ip, since, unmet
+from harness.session.lab import Lab, Unknown, doubted
+from harness.session.late import Late
 from harness.session.watch import Unwatched, Watch, with_findings
 from harness.verify.judge import doubts_of, judge
 from harness.verify.verdict import CaseVerdict, Finding
@@ -119,7 +121,9 @@ class Session:
         self.results: list[CaseResult] = []
         self._folder = folder
         self._trials = 0
+        self._late = Late(site)
         self.watch: Watch = Unwatched()
+        self.lab: Lab = Unknown()
 
     @property
     def case(self) -> Case:
@@ -234,8 +238,7 @@ class Session:
         except Failure as failure:
             return self._past_answering(failure)
         except LabError as lab:
-            self._lost = self._lost or lab.what
-            return self._finish(Status.INCONCLUSIVE, lab.line())
+            return self._without_lab(lab)
         if isinstance(error, LabError):
             self._lost = self._lost or error.what
             return self._finish(Status.INCONCLUSIVE, error.line(), verdict)
@@ -288,6 +291,7 @@ class Session:
     def _past_answering(self, failure: Failure) -> Status:
         """The case ends without a verdict on its frames; the guest gets a working driver for the next."""
         try:
+            self._require_lab()
             found = self.watch.findings()
             self._capture.end(self.case.name, lambda _: True, 0.0)
         except LabError as lab:  # the driver does not answer because the guest does not
@@ -302,6 +306,21 @@ class Session:
         except HarnessError as error:
             self._lost = self._lost or f"the guest could not be renewed: {error.what}"
         return status
+
+    def _without_lab(self, error: LabError) -> Status:
+        """The lab failed under the case: it says why, where it knows more than what broke first."""
+        why = error.line()
+        try:
+            self._require_lab()
+        except LabError as known:
+            why = f"{known.line()}; {error.what}"
+        self._lost = self._lost or why
+        return self._finish(Status.INCONCLUSIVE, why)
+
+    def _require_lab(self) -> None:
+        """Raise LabError when the lab knows what is wrong with itself."""
+        if words := [*self.lab.broken(), *self.lab.disturbed()]:  # what ends a guest takes its cables along
+            raise LabError(words[0])
 
     def doubt(self, whole: Integrity) -> None:
         """Take the integrity of the whole capture into account, once it has ended.
@@ -330,9 +349,11 @@ class Session:
 
         self._capture.end(case.name, enough, SETTLE_SECONDS)
         frames, integrity = self._capture.frames(case.name), self._capture.integrity(case.name)
+        integrity = replace(integrity, problems=(*integrity.problems, *self.lab.disturbed()))
         case.frames = (frames[0].number, frames[-1].number) if frames else None
         judged = judge(predictions, case.steps, frames, integrity, self._site, accounts)
-        return with_findings(unmet(judged, predictions, case.wire), self.watch.findings())
+        judged = self._late.named(case.name, judged, predictions, frames)
+        return doubted(with_findings(unmet(judged, predictions, case.wire), self.watch.findings()), self.lab)
 
     def _finish(
         self, status: Status, reason: str, verdict: CaseVerdict | None = None, found: Sequence[Finding] = ()

@@ -24,6 +24,7 @@ from harness.guests.base import Guest
 from harness.guests.silence import noise
 from harness.lab import dhcp
 from harness.lab.bridges import Bridges
+from harness.lab.disturbance import Disturbances
 from harness.lab.host_network import HostNetwork
 from harness.lab.network import (
     CONTROL_GUEST,
@@ -42,6 +43,7 @@ from harness.pytest_plugin import CellPlugin
 from harness.report.results import CellResult
 from harness.report.status import Status, worst
 from harness.session.case import Session
+from harness.session.lab import CellLab, taps
 from harness.session.start import PROOF, Starter
 from harness.vm import accelerator
 from harness.vm.domain import DomainSpec
@@ -110,6 +112,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             peers = stack.enter_context(Peers())
             site = site_of(guest, nic, network)
             capture = _capture(job.folder, network)
+            alive = _dhcp(job, network, stack)
             machine = _machine(job, guest, nic, network, notes, stack)
         plan = stack.enter_context((job.folder / PLAN).open("w", encoding="utf-8"))
         plan.write(header_line(Header(job.run_id, site.profile.name, site.to_json(), str(job.cell))) + "\n")
@@ -127,7 +130,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             machine,
             site,
             phase=notes.phase,
-            connect=lambda: _shell(job, guest, machine),
+            connect=lambda: _shell(job, guest, machine, alive),
             session=lambda driver: Session(site, driver, capture, record, tell, peers, job.folder),
             states=None if job.cold or not job.isolated else States(),
             versions=notes.versions,
@@ -144,6 +147,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
                 _require_silence(capture, guest.silence_seconds)
         session, driver = ready.session, ready.driver
         session.watch = driver
+        session.lab = CellLab(machine, stack.enter_context(_disturbances(machine)))
         (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
         with notes.phase("suite"):
             _run_suite(job, session)
@@ -185,11 +189,17 @@ def _capture(folder: Path, network: Bridges) -> CaptureSession:
     )
 
 
+def _dhcp(job: CellJob, network: Bridges, stack: ExitStack) -> Callable[[], None]:
+    """Serve the control NIC its address where the host does not; what it gives raises LabError once that has ended."""
+    if not job.isolated:
+        return lambda: None
+    server = dhcp.serve(network.control, CONTROL_NIC_MAC, CONTROL_GUEST, job.folder / "dhcp.log")
+    stack.callback(server.end)
+    return server.require_alive
+
+
 def _machine(job: CellJob, guest: Guest, nic: Nic, network: Bridges, notes: _Notes, stack: ExitStack) -> Machine:
-    """DHCP for the control NIC, libvirt, and the machine, not yet started."""
-    if job.isolated:
-        server = dhcp.serve(network.control, CONTROL_NIC_MAC, CONTROL_GUEST, job.folder / "dhcp.log")
-        stack.callback(server.end)
+    """Libvirt, and the machine, not yet started."""
     scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="wsk-harness-"))
     chosen = accelerator.choose(Path(scratch))
     notes.accelerator = chosen.name
@@ -216,16 +226,28 @@ def _require_silence(capture: CaptureSession, seconds: float) -> None:
         raise LabError(f"the guest is not silent on the NIC under test: {kinds} in {seconds:.0f} s")
 
 
-def _shell(job: CellJob, guest: Guest, machine: Machine) -> Shell:
-    return Shell.connect(
+def _shell(job: CellJob, guest: Guest, machine: Machine, served: Callable[[], None]) -> Shell:
+    def alive() -> None:
+        machine.require_running()
+        served()
+
+    shell = Shell.connect(
         job.host.control_address if job.host else str(CONTROL_GUEST),
         guest.ssh_private_key,
         guest.host_public_key,
         SSH_SECONDS,
         machine.console_tail,
         user=guest.user,
-        alive=machine.require_running,
+        alive=alive,
     )
+    machine.when_ended(shell.close)
+    return shell
+
+
+def _disturbances(machine: Machine) -> Disturbances:
+    found = taps(machine.xml())
+    dut, _ = found.get(DUT_NIC_MAC, ("", ""))  # a device that is passed through has no tap
+    return Disturbances(dict(found.values()), DUT_NIC_MAC, dut)
 
 
 def _facts(network: Bridges) -> dict[str, str]:

@@ -12,7 +12,7 @@ from harness.capture.frames import CapturedFrame, Integrity
 from harness.model.addresses import mac_text
 from harness.model.datagram import Prediction
 from harness.model.site import Site
-from harness.verify import background
+from harness.verify import background, neighbours
 from harness.verify.agree import agree
 from harness.verify.completions import judge_accounts, judge_completions
 from harness.verify.dissect import dissect
@@ -66,6 +66,8 @@ def judge(
     if read.cut:
         doubts.append(f"frame {read.cut[0]} was cut by the snap length")
     matched = Matcher(relevant, site.partial_checksum, begun).run(read.datagrams, read.others)
+    if matched.missing:
+        doubts.extend(neighbours.silent(frames, site))
     unexpected, count = _unexpected(matched, tally, site)
     findings = [*matched.findings, *unexpected]
     if tshark:
@@ -101,11 +103,12 @@ def doubts_of(integrity: Integrity) -> list[str]:
         doubts.append("the case's start marker is not in the capture")
     if not integrity.ended:
         doubts.append("the case's end marker is not in the capture")
-    if integrity.dropped is None:
-        doubts.append("nobody could say how many frames the capture lost")
-    elif integrity.dropped:
+    if integrity.dropped:
         doubts.append(f"the capture lost {integrity.dropped} frames")
-    return doubts + list(integrity.problems)
+    doubts.extend(integrity.problems)
+    if integrity.dropped is None:  # last: what is known of the problem says more
+        doubts.append("nobody could say how many frames the capture lost")
+    return doubts
 
 
 def _unexpected(matched: Matched, tally: Counter[str], site: Site) -> tuple[list[Finding], int]:

@@ -201,6 +201,10 @@ class Domain:
         """Plug a device in while the guest runs."""
         self._do("plug a device into", self._handle.attachDeviceFlags, device_xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
+    def change(self, device_xml: str) -> None:
+        """Change a device while the guest runs: the medium of a drive, the link of a NIC."""
+        self._do("change a device of", self._handle.updateDeviceFlags, device_xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
     def detach(self, device_xml: str) -> None:
         """Ask the guest to let go of a device; it may take its time, or refuse."""
         self._do("unplug a device from", self._handle.detachDeviceFlags, device_xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)

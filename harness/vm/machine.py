@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +35,7 @@ class Machine:
         self._events: list[Event] = []
         self._news = threading.Condition()
         self._console_start = 0
+        self._when_ended: Callable[[], object] = lambda: None
 
     def __enter__(self) -> Self:
         return self
@@ -95,6 +97,10 @@ class Machine:
         """Raise LabError, with the end of the console, when the machine has ended."""
         if self.ended is not None:
             raise LabError(f"the guest {self.spec.name} {self.ended.value}", detail=self.console_tail())
+
+    def when_ended(self, then: Callable[[], object]) -> None:
+        """Call ``then`` on a thread of its own when the machine ends: who waits for the guest need not wait longer."""
+        self._when_ended = then
 
     def await_end(self, seconds: float) -> Event:
         """Wait until the machine has ended.
@@ -165,3 +171,5 @@ class Machine:
         with self._news:
             self._events.append(event)
             self._news.notify_all()
+        if event in ENDED:
+            threading.Thread(target=self._when_ended, name="the guest's end", daemon=True).start()

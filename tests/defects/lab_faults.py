@@ -5,7 +5,6 @@ Each test runs inside a cell's worker and does its damage there; ``harness defec
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import signal
@@ -17,32 +16,12 @@ from pathlib import Path
 import pytest
 
 from harness.api import Wire, Wsk
-from harness.control.ssh import Shell
-from harness.lab.network import CONTROL_GUEST
-from harness.matrix import catalogue
-
-
-def processes(program: str) -> list[int]:
-    """Ids of the lab's processes of a program; the worker's own PID namespace has no others."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if words and Path(words[0].decode()).name.startswith(program):
-                found.append(int(entry.name))
-    return found
-
-
-def kill(program: str, number: signal.Signals = signal.SIGKILL) -> None:
-    """Signal every process of a program."""
-    for process in processes(program):
-        os.kill(process, number)
+from harness.faults.inside import capture, guest_shell, kill, processes
 
 
 def in_guest(command: str) -> None:
     """Run a command in the guest over a connection of its own, and do not wait for its end."""
-    guest = catalogue.guest("wine", catalogue.prepare_guest("wine", lambda _: None))
-    with Shell.connect(str(CONTROL_GUEST), guest.ssh_private_key, guest.host_public_key, 20.0) as shell:
+    with guest_shell() as shell:
         shell.open_stream(f"linux:{command}")
         time.sleep(1.0)  # what it does cannot be awaited: it may take the guest with it
 
@@ -60,21 +39,27 @@ def remove_the_folder() -> None:
         shutil.rmtree(Path(words[words.index(b"-w") + 1].decode()).parent)
 
 
+def set_the_clock(wsk: Wsk) -> None:
+    """Let the capture read a wall clock that somebody sets: the host's own is everybody's, so it stays."""
+    capture(wsk).clock.wall = lambda: time.time_ns() + 3600 * 10**9
+
+
 def cut_the_control_network() -> None:
     """Take the control bridge down."""
     subprocess.run(["ip", "link", "set", "ctl0", "down"], check=True)
 
 
-FAULTS: dict[str, Callable[[], None]] = {
-    "qemu-killed": lambda: kill("qemu-system"),
-    "guest-frozen": lambda: kill("qemu-system", signal.SIGSTOP),
-    "guest-panic": lambda: in_guest("echo c >/proc/sysrq-trigger"),
-    "ssh-cut": lambda: in_guest("killall -9 dropbear"),
-    "control-network-cut": cut_the_control_network,
-    "wskctl-killed": lambda: in_guest("killall -9 wskctl.exe"),
-    "dumpcap-killed": lambda: kill("dumpcap"),
-    "disk-full": fill_the_disk,
-    "results-folder-gone": remove_the_folder,
+FAULTS: dict[str, Callable[[Wsk], None]] = {
+    "qemu-killed": lambda _: kill("qemu-system"),
+    "guest-frozen": lambda _: kill("qemu-system", signal.SIGSTOP),
+    "guest-panic": lambda _: in_guest("echo c >/proc/sysrq-trigger"),
+    "ssh-cut": lambda _: in_guest("killall -9 dropbear"),
+    "control-network-cut": lambda _: cut_the_control_network(),
+    "wskctl-killed": lambda _: in_guest("killall -9 wskctl.exe"),
+    "dumpcap-killed": lambda _: kill("dumpcap"),
+    "disk-full": lambda _: fill_the_disk(),
+    "results-folder-gone": lambda _: remove_the_folder(),
+    "clock-set": set_the_clock,
 }
 
 
@@ -83,6 +68,6 @@ def test_fault(wsk: Wsk, wire: Wire, fault: str) -> None:
     """Sends before and after the damage."""
     with wsk.datagram_socket() as sock:
         wire.expect(sock.send_to(b"before", wire.peer(9000)))
-        FAULTS[fault]()
+        FAULTS[fault](wsk)
         for index in range(20):
             wire.expect(sock.send_to(b"after %d" % index, wire.peer(9000)))

@@ -18,8 +18,17 @@ import pytest
 
 from harness.errors import AwaitTimeout, LabError
 from harness.lab import dhcp, namespace
+from harness.lab.disturbance import Disturbances
 from harness.lab.growth import Growth
-from harness.lab.network import CONTROL_BRIDGE, CONTROL_GUEST, CONTROL_NIC_MAC, LabNetwork
+from harness.lab.network import (
+    CONTROL_BRIDGE,
+    CONTROL_GUEST,
+    CONTROL_NIC_MAC,
+    DUT_BRIDGE,
+    DUT_NIC_MAC,
+    SPARE_PORT,
+    LabNetwork,
+)
 from harness.lab.process import Child
 from tests.integration.frames import datagram, datagram6, guest_socket
 
@@ -192,3 +201,31 @@ def test_nothing_outlives_a_killed_harness(moment: str | int) -> None:
     while traces(token) != before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert traces(token) == before
+
+
+@pytest.mark.lab
+def test_what_happens_to_the_cables_is_told_even_when_it_is_undone() -> None:
+    with LabNetwork(), Disturbances({SPARE_PORT: DUT_BRIDGE}, DUT_NIC_MAC, SPARE_PORT) as disturbances:
+        assert disturbances.told() == ()
+        for master in ("nomaster", f"master {DUT_BRIDGE}"):
+            subprocess.run(["ip", "link", "set", SPARE_PORT, *master.split()], check=True)
+        assert f"{SPARE_PORT} was taken off {DUT_BRIDGE}" in disturbances.told()
+        subprocess.run(["ip", "link", "set", DUT_BRIDGE, "down"], check=True)
+        assert f"{DUT_BRIDGE} went down" in disturbances.told()
+
+
+@pytest.mark.lab
+def test_a_stranger_with_the_guests_mac_is_told() -> None:
+    subprocess.run(["ip", "tuntap", "add", "tap9", "mode", "tap"], check=True)
+    with LabNetwork():
+        subprocess.run(["ip", "link", "set", "tap9", "master", DUT_BRIDGE], check=True)
+        with (
+            Disturbances({"tap9": DUT_BRIDGE}, DUT_NIC_MAC, "tap9") as disturbances,
+            contextlib.closing(guest_socket()) as raw,
+        ):
+            raw.send(datagram(b"not the guest's"))
+            deadline = time.monotonic() + 5
+            told: tuple[str, ...] = ()
+            while not told and time.monotonic() < deadline:
+                told = tuple(word for word in disturbances.told() if "stranger" in word)
+            assert told == (f"a stranger on {SPARE_PORT} sends with the MAC of the NIC under test",)
