@@ -62,6 +62,12 @@ class DriverAdapter:
             self.shell.put(path, f"{FOLDER}/{name}")
         self.load()
 
+    def install_in(self, shell: Shell) -> None:
+        """Go on in a guest that was restarted after a crash: streams are gone, files must be put again."""
+        self.shell = shell
+        self.install()
+        self.broken = False
+
     def load(self) -> None:
         """Start the driver's service; raises Failure when it does not start."""
         self.guest.load_driver(self.shell, f"{FOLDER}/{self.service}.sys", self.service)

@@ -18,8 +18,7 @@ import pefile
 from harness import nics
 from harness.accept import probes
 from harness.accept.bench import DEFAULT_NIC, Bench, quietly
-from harness.crash import bugcheck, collect
-from harness.crash.fingerprint import fingerprint
+from harness.crash import bugcheck
 from harness.drivers import build as drivers
 from harness.errors import Failure, HarnessError, LabError
 from harness.guests import powershell, services
@@ -27,7 +26,7 @@ from harness.guests.silence import noise
 from harness.images.windows import prove
 from harness.lab.network import DUT_NIC_MAC
 from harness.session.driver import SampleDriver
-from harness.vm.libvirt import Event
+from harness.session.keeper import GuestKeeper
 from harness.wsk.operations import Outcome
 
 SYS = "C:/harness/accept.sys"
@@ -309,25 +308,30 @@ def verifier(bench: Bench) -> Found:
 
 
 def nmi(bench: Bench) -> Found:
-    """An injected NMI becomes a bugcheck, a dump and an entry in the log."""
-    ssh = bench.shell()
-    before = bench.guest.boot_identity(ssh)
-    bench.machine.domain.inject_nmi()
-    if not ssh.await_end(_BUGCHECK_SECONDS):
-        raise Failure("Windows goes on after an NMI", detail="NMICrashDump is not in effect")
-    noticed = Event.CRASH_LOADED in bench.machine.events
-    ssh = bench.reconnect()
-    if bench.guest.boot_identity(ssh) == before:
+    """An injected NMI becomes a bugcheck, a dump and an entry in the log; noticed as a session notices a crash."""
+    bench.shell()
+    keeper = GuestKeeper(bench.guest, bench.machine, lambda _: bench.connect(), bench.folder)
+    try:
+        ssh = keeper.login()
+        bench.machine.domain.inject_nmi()
+        if not ssh.await_end(_BUGCHECK_SECONDS):
+            raise Failure("Windows goes on after an NMI", detail="NMICrashDump is not in effect")
+        noticed = bench.machine.crash_notices
+        crash = keeper.crash()
+    finally:
+        keeper.close()
+    if crash is None:
         raise Failure("Windows did not restart after an NMI")
-    found = collect.bugchecks_since(ssh, before)
-    dumps = collect.dumps_since(ssh, before)
-    if not any(one.code == NMI_CODE for one in found):
-        raise Failure(f"no bugcheck 0x80 in the log: {[str(one) for one in found]}")
-    if not dumps:
-        raise Failure("no dump was written")
-    packed = collect.fetch_dump(ssh, dumps[0], bench.folder / "dumps")
-    seen = {"pvpanic_event": noticed, "bugcheck": str(found[-1]), "dump_bytes": dumps[0].size}
-    return Found(f"{fingerprint(found[-1]).text}; dump {packed.name}; event {noticed}", {"crash": seen})
+    if not crash.back:
+        raise Failure(crash.line())
+    bench.reconnect()
+    if crash.bugcheck is None or crash.bugcheck.code != NMI_CODE:
+        raise Failure(f"no bugcheck 0x80 in the log: {crash.line()}")
+    if crash.dump is None:
+        raise Failure(crash.line())
+    size = crash.dump.stat().st_size
+    seen = {"pvpanic_event": list(noticed), "bugcheck": str(crash.bugcheck), "packed_dump_bytes": size}
+    return Found(f"{crash.line()}; crash device: {', '.join(noticed) or 'silent'}", {"crash": seen})
 
 
 def host_dump(bench: Bench) -> Found:
@@ -335,7 +339,7 @@ def host_dump(bench: Bench) -> Found:
     bench.shell()
     path = bench.folder / "host.dmp"
     try:
-        bench.machine.domain.dump_windows(path)
+        bench.machine.dump_windows(path)
     except LabError as error:  # QEMU finds no dump header of Windows in the guest's memory
         raise Failure("no dump from the host: is the fwcfg driver in the image?", detail=error.what) from error
     with path.open("rb") as file:

@@ -25,6 +25,7 @@ from harness.errors import AwaitTimeout, LabError
 PORT, USER = 22, "root"
 _ATTEMPT_SECONDS = 5.0
 _BETWEEN_ATTEMPTS_SECONDS = 0.1
+_BETWEEN_REFUSALS_SECONDS = 2.0
 _KEEPALIVE_SECONDS = 15
 _CHUNK = 1 << 16
 _ORPHAN_SECONDS = 1.0  # a process left behind by a command may hold its output open; it is not waited for longer
@@ -116,6 +117,7 @@ class Shell:
         user: str = USER,
         port: int = PORT,
         alive: Callable[[], None] = lambda: None,
+        insist: bool = False,
     ) -> Self:
         """Wait until the guest answers, make sure that it is the right one, and log in.
 
@@ -128,6 +130,7 @@ class Shell:
             user: login name.
             port: TCP port.
             alive: called before each attempt; raises when waiting has no point (the machine ended).
+            insist: try a refused key again until the time is up: Windows refuses right ones while it starts or stops.
 
         Raises:
             AwaitTimeout: no login in time; names the last reason.
@@ -144,7 +147,11 @@ class Shell:
             try:
                 return cls(_login(host, port, user, identity, expected, min(left, _ATTEMPT_SECONDS)), host)
             except paramiko.AuthenticationException as error:
-                raise LabError(f"the guest refuses the harness's key: {error}", detail=console_tail()) from error
+                reason = f"the guest refuses the harness's key: {error}"
+                if insist:
+                    time.sleep(min(_BETWEEN_REFUSALS_SECONDS, max(0.0, end - time.monotonic())))
+                    continue
+                raise LabError(reason, detail=console_tail()) from error
             except paramiko.BadHostKeyException as error:
                 raise LabError(f"{host} answers with another host key than the guest's: {error}") from error
             except _TRANSIENT as error:
@@ -200,21 +207,20 @@ class Shell:
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise LabError(f"cannot write {remote} in the guest: {error}") from error
 
-    def get(self, remote: str) -> bytes:
-        """Read a file of the guest.
+    def fetch(self, remote: str, local: Path) -> None:
+        """Copy a file of the guest to the host, piece by piece: a dump has gigabytes.
 
         Raises:
-            LabError: the guest refused.
+            LabError: the guest refused, the connection broke, or there is no room for it.
         """
         try:
             if self._sftp is None:
                 self._sftp = paramiko.SFTPClient.from_transport(self._transport)
             assert self._sftp is not None
-            sink = io.BytesIO()
-            self._sftp.getfo(remote, sink)
-            return sink.getvalue()
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            raise LabError(f"cannot read {remote} in the guest: {error}") from error
+            with local.open("wb") as sink:
+                self._sftp.getfo(remote, sink)
+        except _TRANSIENT as error:
+            raise LabError(f"cannot fetch {remote} from the guest: {error}") from error
 
     def follow(self, remote: str) -> Callable[[], bytes]:
         """Open a file of the guest that grows; each call of the result gives what was added since the last.

@@ -23,8 +23,8 @@ PACKED = "C:/harness/dump.tgz"
 class FileShell(Shell, Protocol):
     """A shell that can also read files of the guest."""
 
-    def get(self, remote: str) -> bytes:
-        """Read a file."""
+    def fetch(self, remote: str, local: Path) -> None:
+        """Copy a file of the guest, of any size, to the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,31 @@ class DumpFile:
     time: str
 
 
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """What the System log says of how the boot before ended.
+
+    Args:
+        bugchecks: stop codes, oldest first, each once.
+        dump_saved: event 1001 is there, which Windows writes after the dump.
+        restarted: event 41 is there: Windows knows that it went down without being shut down.
+    """
+
+    bugchecks: tuple[Bugcheck, ...] = ()
+    dump_saved: bool = False
+    restarted: bool = False
+
+
 def boot_identity(shell: Shell, timeout: float = 60.0) -> str:
     """When the guest was booted, as it says itself: equal means that it has not restarted."""
     return _ask(shell, powershell.load("boot"), timeout).strip()
 
 
-def bugchecks_since(shell: Shell, since: str, timeout: float = 120.0) -> list[Bugcheck]:
-    """Bugchecks in the System log from a time on (UTC, ISO 8601), oldest first; each once."""
+def events_since(shell: Shell, since: str, timeout: float = 120.0) -> EventLog:
+    """What the System log says from a time on (UTC, ISO 8601).
+
+    A crash is logged by the boot after it: asked since that boot, the log tells of no earlier crash.
+    """
     answer = _ask(shell, powershell.load("bugchecks", Since=since), timeout)
     events = sorted(powershell.objects(answer), key=lambda event: str(event.get("time", "")))
     found: list[Bugcheck] = []
@@ -54,7 +72,8 @@ def bugchecks_since(shell: Shell, since: str, timeout: float = 120.0) -> list[Bu
             decoded = bugcheck.from_power_event(data if isinstance(data, dict) else {})
         if decoded is not None and decoded not in found:
             found.append(decoded)
-    return found
+    numbers = {event.get("id") for event in events}
+    return EventLog(tuple(found), dump_saved=1001 in numbers, restarted=41 in numbers)
 
 
 def dumps_since(shell: Shell, since: str, timeout: float = 60.0) -> list[DumpFile]:
@@ -74,11 +93,16 @@ def fetch_dump(shell: FileShell, dump: DumpFile, folder: Path, timeout: float = 
     result = shell.run(f"tar.exe -czf {packed} -C {parent} {name}", timeout)
     if result.exit_code:
         raise LabError(f"the guest cannot pack {dump.path}: {result.stderr.strip() or result.stdout.strip()}")
-    content = shell.get(PACKED)
-    shell.run(f"del {packed}", timeout)
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{Path(name).stem}-{hashlib.sha256(content).hexdigest()[:8]}.tgz"
-    target.write_bytes(content)
+    arriving = folder / f".{Path(name).stem}.tgz"
+    try:
+        shell.fetch(PACKED, arriving)
+        with arriving.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        target = arriving.rename(folder / f"{Path(name).stem}-{digest[:8]}.tgz")
+    finally:
+        arriving.unlink(missing_ok=True)
+        shell.run(f"del {packed}", timeout)
     return target
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from harness.errors import AwaitTimeout, LabError
 from harness.guests import netsh, services
@@ -49,6 +49,19 @@ class Shell(Protocol):
         """Copy a file, or bytes, into the guest."""
 
 
+class Connection(Shell, Protocol):
+    """A shell whose end matters, because the guest restarts."""
+
+    def await_end(self, seconds: float) -> bool:
+        """Wait until the other side ends it; whether it did in time."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+_Connection = TypeVar("_Connection", bound=Connection)
+
+
 class Link(Protocol):
     """The DUT NIC's addresses and neighbours (``harness.model.site.Site``)."""
 
@@ -79,6 +92,9 @@ class Guest(ABC):
         boot_seconds: how long a guest without hardware virtualisation may take to show it.
         user: login name.
         own_verifier: the harness's own driver verifier watches drivers in it.
+        login_seconds: how long its SSH server may take to let somebody in once its services are up.
+        crash_seconds: how long it may take, after its kernel has stopped, to write a dump and to come up again by
+            itself; 0 for a guest that does not do so: its end is the lab's fault.
         silence_seconds: how long it must be silent on the NIC under test before the first case, 0 for not at all.
         keeps_state: a booted machine may be saved and used again by other runs.
     """
@@ -91,6 +107,8 @@ class Guest(ABC):
     own_verifier: bool = True
     keeps_state: bool = True
     silence_seconds: float = 0.0
+    login_seconds: float = 60.0
+    crash_seconds: float = 0.0
 
     @abstractmethod
     def boot_spec(self) -> BootSpec:
@@ -179,6 +197,14 @@ class Guest(ABC):
             Failure: it refuses, or is not stopped after ``timeout`` seconds.
         """
         services.unload(shell, name, timeout)
+
+    def restart(self, shell: _Connection, connect: Callable[[], _Connection]) -> _Connection:
+        """Restart the guest and log in to its next boot; see ``crash_seconds`` for which guests can.
+
+        Raises:
+            LabError: it does not go down or does not come back, or is of a kind that cannot.
+        """
+        raise LabError(f"a guest of kind {self.name} cannot be restarted")
 
     def renew(self, shell: Shell, timeout: float = 60.0) -> None:
         """End everything that a broken driver may have left in the guest, so that one can be loaded again.

@@ -11,15 +11,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness import nics, resources
 from harness.accept import observations
-from harness.control.ssh import Shell as SshShell
 from harness.drivers import sign
 from harness.errors import AwaitTimeout, Failure, HarnessError, LabError, UsageError
 from harness.guests import powershell
-from harness.guests.base import DUT_INTERFACE, Guest, Link, Shell
+from harness.guests.base import DUT_INTERFACE, Connection, Guest, Link, Shell
 from harness.images import cache
 from harness.images.windows import build as images
 from harness.images.windows import machine as hardware
@@ -42,6 +41,7 @@ _DUT_EXITS = {
 _SCRIPT_SECONDS = 300.0
 _DOWN_SECONDS = 180.0
 _UP_SECONDS = 600.0
+_Connection = TypeVar("_Connection", bound=Connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,8 @@ class WindowsGuest(Guest):
     user = "Administrator"
     own_verifier = False  # Windows has its own
     silence_seconds = 10.0
+    login_seconds = 300.0  # the first login of a boot makes a profile
+    crash_seconds = 900.0  # Red Hat's tests allow 160 s for the blue screen; then Windows boots and saves the dump
     keeps_state = False  # a saved machine belongs to its overlay, which goes with the run
 
     def __init__(
@@ -260,7 +262,7 @@ class WindowsGuest(Guest):
         """When this Windows was booted, by its own clock."""
         return self._script(shell, "boot").strip()
 
-    def restart(self, shell: SshShell, connect: Callable[[], SshShell]) -> SshShell:
+    def restart(self, shell: _Connection, connect: Callable[[], _Connection]) -> _Connection:
         """Restart Windows and log in again.
 
         Windows' sshd goes on answering while it shuts down, so a login proves nothing: the old connection must end, and

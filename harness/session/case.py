@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 from harness.api import Wire, Wsk
 from harness.capture.frames import CapturedFrame, Integrity
+from harness.crash.examine import Crash
 from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.matrix.events import Collected, encode
 from harness.model.predict import predict
@@ -26,7 +27,7 @@ from harness.report.status import Status
 from harness.session.expectations import frames_of, is_guest_ip, since, unmet
 from harness.session.lab import Lab, Unknown, doubted
 from harness.session.late import Late
-from harness.session.watch import Unwatched, Watch, with_findings
+from harness.session.watch import Keeper, Unkept, Unwatched, Watch, crashed, with_findings
 from harness.verify.judge import doubts_of, judge
 from harness.verify.verdict import CaseVerdict, Finding
 from harness.wsk.operations import Accounts, Force, Operation, Outcome, PeerSend, Step
@@ -124,6 +125,7 @@ class Session:
         self._late = Late(site)
         self.watch: Watch = Unwatched()
         self.lab: Lab = Unknown()
+        self.keeper: Keeper = Unkept()
 
     @property
     def case(self) -> Case:
@@ -230,15 +232,21 @@ class Session:
 
     def end_case(self, error: BaseException | None) -> Status:
         """Close the running case and judge it; ``error`` is what the test's body raised, if anything."""
-        case = self.case
+        gone = isinstance(error, LabError) or (isinstance(error, Failure) and self.watch.broken)
+        if (gone or self.keeper.noticed) and (status := self._past_crash()) is not None:
+            return status
+        return self._closed(self.case, error)
+
+    def _closed(self, case: Case, error: BaseException | None) -> Status:
+        """The verdict of a case whose guest runs."""
         try:
             if isinstance(error, Failure) and self.watch.broken:
                 return self._past_answering(error)
             verdict = self._judge(case)
         except Failure as failure:
-            return self._past_answering(failure)
+            return self._past_crash() or self._past_answering(failure)
         except LabError as lab:
-            return self._without_lab(lab)
+            return self._past_crash() or self._without_lab(lab)
         if isinstance(error, LabError):
             self._lost = self._lost or error.what
             return self._finish(Status.INCONCLUSIVE, error.line(), verdict)
@@ -278,15 +286,44 @@ class Session:
         found: Sequence[Finding] = ()
         try:
             unload()
-        except Failure as failure:
-            reason = failure.line()
-        except LabError:
-            return  # the cases said so, and nothing is asked of the guest any more
+        except (Failure, LabError) as error:
+            if (crash := self.keeper.crash()) is not None:
+                self._finish(*self._told(crash))
+                return
+            if isinstance(error, LabError):
+                return  # the cases said so, and nothing is asked of the guest any more
+            reason = error.line()
         with contextlib.suppress(LabError):
             found = self.watch.findings()
         if reason or found:
             told = [*(item.line() for item in found[:1]), *filter(None, [reason])]
             self._finish(Status.FAILED, "; ".join(told), found=found)
+
+    def _past_crash(self) -> Status | None:
+        """The case ends by a crash of the guest, which is the driver's fault; ``None`` when there was none.
+
+        The guest that came back gets the driver again, and the suite goes on. A guest that restarted or vanished
+        without a stop code proves nothing against the driver.
+        """
+        crash = self.keeper.crash()
+        if crash is None:
+            return None
+        with contextlib.suppress(LabError):
+            self._capture.end(self.case.name, lambda _: True, 0.0)
+        self._held = None
+        status = self._finish(*self._told(crash))
+        try:
+            self.keeper.renew()
+        except HarnessError as error:
+            self._lost = self._lost or f"the guest could not be renewed: {error.what}"
+        return status
+
+    @staticmethod
+    def _told(crash: Crash) -> tuple[Status, str, None, Sequence[Finding]]:
+        """A crash as the end of a case."""
+        if crash.proven:
+            return Status.FAILED, crash.line(), None, (crashed(crash),)
+        return Status.INCONCLUSIVE, crash.line(), None, ()
 
     def _past_answering(self, failure: Failure) -> Status:
         """The case ends without a verdict on its frames; the guest gets a working driver for the next."""

@@ -19,7 +19,7 @@ import pytest
 from harness import nics, resources
 from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
-from harness.errors import LabError, UsageError
+from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.guests.base import Guest
 from harness.guests.silence import noise
 from harness.lab import dhcp
@@ -43,8 +43,9 @@ from harness.pytest_plugin import CellPlugin
 from harness.report.results import CellResult
 from harness.report.status import Status, worst
 from harness.session.case import Session
+from harness.session.keeper import GuestKeeper
 from harness.session.lab import CellLab, taps
-from harness.session.start import PROOF, Starter
+from harness.session.start import PROOF, Ready, Starter
 from harness.vm import accelerator
 from harness.vm.domain import DomainSpec
 from harness.vm.libvirt import Connection
@@ -57,7 +58,6 @@ Emit = Callable[[dict[str, Any]], None]
 
 GUEST_ADDRESSES = ("192.0.2.10/24", "192.0.2.11/24", "2001:db8:0:1::10/64", "2001:db8:0:1::11/64")
 PLAN, CONSOLE, DOMAIN, SUITE_LOG = "operations.jsonl", "console.log", "domain.xml", "suite.log"
-SSH_SECONDS = 60.0
 
 
 @dataclass
@@ -124,13 +124,18 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             if event.get("id") != PROOF:  # not a case of the suite
                 emit(event)
 
+        def login(seconds: float) -> Shell:
+            return _shell(job, guest, machine, alive, seconds)
+
+        keeper = GuestKeeper(guest, machine, login, job.folder)
+        stack.callback(keeper.close)
         starter = Starter(
             job,
             guest,
             machine,
             site,
             phase=notes.phase,
-            connect=lambda: _shell(job, guest, machine, alive),
+            connect=keeper.login if guest.crash_seconds else lambda: login(guest.login_seconds),
             session=lambda driver: Session(site, driver, capture, record, tell, peers, job.folder),
             states=None if job.cold or not job.isolated else States(),
             versions=notes.versions,
@@ -139,7 +144,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
         starter.begin()
         with notes.phase("capture"):
             stack.enter_context(capture)
-        ready = starter.start()
+        ready = _start(starter, keeper if guest.crash_seconds else None)
         notes.facts["start"] = "; ".join((ready.how, *starter.doubts))
         notes.versions |= guest.versions()
         if guest.silence_seconds:
@@ -148,6 +153,15 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
         session, driver = ready.session, ready.driver
         session.watch = driver
         session.lab = CellLab(machine, stack.enter_context(_disturbances(machine)))
+
+        def settled() -> None:
+            """A machine that was started again has other taps, and must be as silent as at first."""
+            session.lab = CellLab(machine, stack.enter_context(_disturbances(machine)))
+            _require_silence(capture, guest.silence_seconds)
+
+        if guest.crash_seconds:
+            session.watch = session.keeper = keeper
+            keeper.keep(driver, site, settled)
         (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
         with notes.phase("suite"):
             _run_suite(job, session)
@@ -216,6 +230,17 @@ def _machine(job: CellJob, guest: Guest, nic: Nic, network: Bridges, notes: _Not
     return stack.enter_context(Machine(connection, spec))
 
 
+def _start(starter: Starter, keeper: GuestKeeper | None) -> Ready:
+    """Start the guest; one that crashed while the driver was loaded is the driver's failure, and says its stop code."""
+    try:
+        return starter.start()
+    except HarnessError as error:
+        crash = keeper.crash() if keeper is not None and keeper.met else None
+        if crash is None or not crash.proven:
+            raise
+        raise Failure(f"{crash.line()}, while the driver was loaded", detail=error.line()) from error
+
+
 def _require_silence(capture: CaptureSession, seconds: float) -> None:
     """Raise LabError when the guest sends anything that nobody asked for: cases could not tell it from their own."""
     capture.begin("silence")
@@ -226,7 +251,7 @@ def _require_silence(capture: CaptureSession, seconds: float) -> None:
         raise LabError(f"the guest is not silent on the NIC under test: {kinds} in {seconds:.0f} s")
 
 
-def _shell(job: CellJob, guest: Guest, machine: Machine, served: Callable[[], None]) -> Shell:
+def _shell(job: CellJob, guest: Guest, machine: Machine, served: Callable[[], None], seconds: float) -> Shell:
     def alive() -> None:
         machine.require_running()
         served()
@@ -235,10 +260,11 @@ def _shell(job: CellJob, guest: Guest, machine: Machine, served: Callable[[], No
         job.host.control_address if job.host else str(CONTROL_GUEST),
         guest.ssh_private_key,
         guest.host_public_key,
-        SSH_SECONDS,
+        seconds,
         machine.console_tail,
         user=guest.user,
         alive=alive,
+        insist=bool(guest.crash_seconds),
     )
     machine.when_ended(shell.close)
     return shell

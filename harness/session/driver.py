@@ -126,6 +126,20 @@ class SampleDriver:
         self._load()
         self.broken = False
 
+    def install_in(self, shell: Shell) -> None:
+        """Go on in a guest that was restarted: nothing of before counts, files that were just written may be empty.
+
+        Raises:
+            Failure: the driver does not load any more.
+            LabError: the guest takes no files.
+        """
+        if self._control is not None:
+            self._control.abandon()
+        self._control, self._log, self._rest = None, None, ""
+        self._loaded = self.broken = False
+        self._shell = shell
+        self.install()
+
     def unload(self) -> None:
         """Let go of the device and stop the service; raises Failure when it does not end."""
         if self._control is not None:

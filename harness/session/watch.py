@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from harness.verify.verdict import CaseVerdict, Finding, Status
+from harness.crash.examine import Crash
+from harness.verify.verdict import CaseVerdict, Finding, Status, Verdict
 
 
 class Watch(Protocol):
@@ -34,6 +35,42 @@ class Unwatched:
 
     def renew(self) -> None:
         """Nothing to do."""
+
+
+class Keeper(Protocol):
+    """What a session asks of the guest that its driver runs in."""
+
+    @property
+    def noticed(self) -> bool:
+        """Whether the machine has said that the guest crashed; costs nothing."""
+
+    def crash(self) -> Crash | None:
+        """How the guest went away, once it is back or given up; ``None`` when it runs, or did not crash by itself."""
+
+    def renew(self) -> None:
+        """Bring the guest up again with a working driver. Raises HarnessError when that cannot be done."""
+
+
+class Unkept:
+    """The keeper of a guest that does not come back: what became of it is told by the way to it."""
+
+    noticed = False
+
+    def crash(self) -> None:
+        """None that anybody could tell."""
+
+    def renew(self) -> None:
+        """Nothing to do."""
+
+
+def crashed(crash: Crash) -> Finding:
+    """The crash as a finding, whose field is the same for equal crashes from night to night."""
+    sign = crash.fingerprint
+    detail = f"fingerprint {sign.key}; {crash.line()}" if sign else crash.line()
+    seen = str(crash.bugcheck) if crash.bugcheck else str(crash.kind)
+    return Finding(
+        Verdict.CRASH, None, None, sign.text if sign else "without a stop code", "Windows to run on", seen, detail
+    )
 
 
 def with_findings(verdict: CaseVerdict, found: Sequence[Finding]) -> CaseVerdict:

@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     OFFLOAD = "offload"
     BACKGROUND = "background"
     VERIFIER = "verifier"
+    CRASH = "crash"
 
 
 Kind = tuple[Verdict, int | None, str]

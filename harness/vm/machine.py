@@ -87,6 +87,8 @@ class Machine:
         """End it at once; nothing to do when it has ended."""
         if self._domain is None:
             return
+        if self.spec.boot.windows and self.ended is Event.CRASHED:
+            self._events.clear()  # it was kept for its dump: the end is still to come, and must not be the next start's
         self._domain.destroy()
         with contextlib.suppress(AwaitTimeout):  # it may have ended before anybody listened
             self.await_end(_END_SECONDS)
@@ -147,6 +149,24 @@ class Machine:
     def domain(self) -> Domain:
         """The running domain, for keys, screenshots, dumps and plugging; LabError when it does not run."""
         return self._running()
+
+    @property
+    def crash_notices(self) -> tuple[str, ...]:
+        """What the guest's crash device said since the start: "crashloaded" (it writes a dump) or "panicked"."""
+        words = {Event.CRASH_LOADED: "crashloaded", Event.CRASHED: "panicked"}
+        return tuple(words[event] for event in self._events if event in words)
+
+    def dump_windows(self, path: Path) -> None:
+        """Write the guest's memory as a Windows dump, also of one that has crashed and is kept for it.
+
+        Raises:
+            LabError: it has ended, or QEMU finds no Windows in its memory.
+        """
+        if self.ended is not Event.CRASHED:
+            self.require_running()
+        if self._domain is None:
+            raise LabError(f"the guest {self.spec.name} was not started")
+        self._domain.dump_windows(path)
 
     def resident_bytes(self) -> int:
         """Resident memory of QEMU in bytes."""

@@ -88,7 +88,8 @@ def test_files_go_both_ways(server: SshServer, tmp_path: Path) -> None:
     data = bytes(range(256)) * 1000
     with connect(server) as shell:
         shell.put(data, str(tmp_path / "there"))
-        assert shell.get(str(tmp_path / "there")) == data
+        shell.fetch(str(tmp_path / "there"), tmp_path / "back")
+        assert (tmp_path / "back").read_bytes() == data
         with pytest.raises(LabError, match="cannot write /nosuch/folder/x in the guest"):
             shell.put(data, "/nosuch/folder/x")
 

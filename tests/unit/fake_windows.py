@@ -12,6 +12,7 @@ import json
 import re
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +57,27 @@ class FakeWindows:
     commands: list[str] = field(default_factory=list)
     running_children: list[str] = field(default_factory=list)
     verifier: str = ""
+    events: list[dict[str, object]] = field(default_factory=list)
+    dump: str = ""
+    boots: int = 0
+    hang_up: Callable[[], None] = lambda: None
+
+    def crash(self, code: int = 0xD1, *, logged: bool = True) -> None:
+        """Stop with a bugcheck: connections break, drivers are gone, the next boot logs it and saves the dump."""
+        self.boots += 1
+        self.boot = f"2026-01-01T01:{self.boots:02}:00.0000000Z"
+        self.services.clear()
+        words = f"0x{code:08x} (0xffffa50000000010, 0x0000000000000002, 0x0000000000000000, 0xfffff80112345678)"
+        text = f"Der Computer wurde nach einem schwerwiegenden Fehler neu gestartet. Fehler: {words}."
+        if logged:
+            self.events.append({"id": 1001, "time": self.boot, "text": text, "data": {}})
+            self.dump = self.boot
+            self.files["C:/harness/dump.tgz"] = f"dump of {self.boot}".encode()
+        self.hang_up()
+
+    def _since(self, script: str) -> str:
+        found = re.search(r"\$Since='([^']*)'", script)
+        return found[1] if found else ""
 
     def run(self, command: str) -> tuple[int, bytes]:
         """What cmd.exe /c "COMMAND" gives: exit code and standard output."""
@@ -89,7 +111,7 @@ class FakeWindows:
                 return int(words[1], 0) & 0xFFFFFFFF, b""
             case "echo":
                 return 0, (command[5:] + "\r\n").encode(OEM, "replace")
-            case "if" | "del" | "shutdown.exe":
+            case "if" | "del" | "shutdown.exe" | "tar.exe":
                 return 0, b""
             case "start":
                 self.running_children.append(command)
@@ -163,8 +185,8 @@ class FakeWindows:
         return "\r\n".join(lines).encode(OEM) + b"\r\n"
 
     def _powershell(self, script: str) -> tuple[int, bytes]:
-        if "LastBootUpTime" in script:
-            return 0, (self.boot + "\r\n").encode()
+        if (told := self._of_crashes(script)) is not None:
+            return 0, told
         if "Rename-NetAdapter" in script:
             answer = {"name": "DUT", "status": "Up", "description": "Netzwerkkarte für Tests", "version": "1.2.3"}
             return self.dut_exit, b"" if self.dut_exit else (json.dumps(answer, ensure_ascii=False) + "\r\n").encode()
@@ -182,6 +204,18 @@ class FakeWindows:
             return int(found[1]), b""
         return 97, b""
 
+    def _of_crashes(self, script: str) -> bytes | None:
+        if "WER-SystemErrorReporting" in script:
+            told = [event for event in self.events if str(event["time"]) >= self._since(script)]
+            return json.dumps(told).encode()
+        if "MEMORY.DMP" in script:
+            fresh = self.dump and self.dump >= self._since(script)
+            row = {"path": "C:\\Windows\\MEMORY.DMP", "size": 9, "time": self.dump}
+            return json.dumps(row).encode() if fresh else b""
+        if "LastBootUpTime" in script:
+            return (self.boot + "\r\n").encode()
+        return None
+
 
 class Server:
     """Serves a FakeWindows on a port of the loopback interface."""
@@ -197,6 +231,7 @@ class Server:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self._transports: list[paramiko.Transport] = []
+        machine.hang_up = self._hang_up
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -204,6 +239,9 @@ class Server:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._socket.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         for transport in self._transports:
             transport.close()
 

@@ -127,8 +127,8 @@ class Shell:
     def put(self, local: Path | bytes, remote: str) -> None:
         raise AssertionError("nothing is put")
 
-    def get(self, remote: str) -> bytes:
-        return self.files[remote]
+    def fetch(self, remote: str, local: Path) -> None:
+        local.write_bytes(self.files[remote])
 
 
 def test_bugchecks_of_the_event_log_come_once_each() -> None:
@@ -136,14 +136,15 @@ def test_bugchecks_of_the_event_log_come_once_each() -> None:
     same = {"id": 1001, "time": "2026-01-01T00:00:03", "text": EVENT_1001, "data": {}}
     again = {"id": 1001, "time": "2026-01-01T00:00:04", "text": EVENT_1001, "data": {}}
     shell = Shell([Answer(stdout=json.dumps([again, same, power]))])
-    assert collect.bugchecks_since(shell, "2026-01-01T00:00:00Z") == [Bugcheck(0xE2), D1]
+    log = collect.events_since(shell, "2026-01-01T00:00:00Z")
+    assert log == collect.EventLog((Bugcheck(0xE2), D1), dump_saved=True, restarted=True)
     assert "'2026-01-01T00:00:00Z'" in shell.asked[0]
 
 
 def test_one_event_alone_is_no_list_and_none_is_no_text() -> None:
     single = json.dumps({"id": 1001, "time": "x", "text": EVENT_1001, "data": {}})
-    assert collect.bugchecks_since(Shell([Answer(stdout=single)]), "t") == [D1]
-    assert collect.bugchecks_since(Shell([Answer(stdout="\n")]), "t") == []
+    assert collect.events_since(Shell([Answer(stdout=single)]), "t").bugchecks == (D1,)
+    assert collect.events_since(Shell([Answer(stdout="\n")]), "t") == collect.EventLog()
 
 
 def test_a_guest_that_does_not_tell() -> None:
@@ -211,6 +212,48 @@ def test_a_guest_that_crashed_is_examined_when_it_is_back(tmp_path: Path) -> Non
     assert crash.dump.read_bytes() == b"packed"
     assert "DRIVER_IRQL_NOT_LESS_OR_EQUAL" in crash.line()
     assert shell.asked[-1] == "closed"
+    assert f"$Since='{AFTER}'" in shell.asked[1], "a crash is logged by the boot after it; an earlier one is no news"
+
+
+def test_the_dump_is_waited_for_and_a_second_one_of_a_kind_is_left(tmp_path: Path) -> None:
+    power = json.dumps({"id": 41, "time": AFTER, "text": "", "data": {"BugcheckCode": "209"}})
+    event = json.dumps({"id": 1001, "time": AFTER, "text": EVENT_1001, "data": {}})
+    dump = json.dumps({"path": r"C:\Windows\MEMORY.DMP", "size": 9, "time": AFTER})
+    answers = [Answer(stdout=AFTER), Answer(stdout=power), Answer(stdout=event), Answer(stdout=dump)]
+    shell = ClosingShell(answers)
+    crash = examine(BEFORE, [], lambda: shell, tmp_path, known={fingerprint(D1).key}, settle=0.05)
+    assert (crash.bugcheck, crash.dump) == (D1, None)
+    assert "the first of these" in crash.note
+
+
+def test_a_reset_is_no_crash_of_the_driver(tmp_path: Path) -> None:
+    power = json.dumps({"id": 41, "time": AFTER, "text": "", "data": {"BugcheckCode": "0"}})
+    shell = ClosingShell([Answer(stdout=AFTER), Answer(stdout=power), Answer()])
+    crash = examine(BEFORE, [], lambda: shell, tmp_path)
+    assert crash.kind is Kind.RESTARTED
+    assert not crash.proven
+
+
+def dump_head(code: int) -> bytes:
+    return b"PAGEDU64" + bytes(0x38 - 8) + struct.pack("<I4x4Q", code, *D1.parameters)
+
+
+@pytest.mark.parametrize(("code", "kind"), [(0xD1, Kind.CRASHED), (0x161, Kind.GONE)])
+def test_a_guest_that_stays_away_is_dumped_from_the_host(tmp_path: Path, code: int, kind: Kind) -> None:
+    """QEMU writes 0x161 for a Windows that has not stopped: it hangs, which is no proof against the driver."""
+
+    def never() -> ClosingShell:
+        raise LabError("no SSH")
+
+    def dump(path: Path) -> None:
+        path.write_bytes(dump_head(code) + bytes(100))
+
+    crash = examine(BEFORE, [], never, tmp_path / "dumps", dump_from_host=dump)
+    assert (crash.kind, crash.back) == (kind, False)
+    assert crash.dump is not None
+    assert crash.dump.is_file()
+    assert crash.bugcheck == (D1 if kind is Kind.CRASHED else None)
+    assert crash.proven == (kind is Kind.CRASHED)
 
 
 def test_a_guest_that_only_lost_its_connection_did_not_crash(tmp_path: Path) -> None:
