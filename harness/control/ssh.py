@@ -28,6 +28,7 @@ _BETWEEN_ATTEMPTS_SECONDS = 0.1
 _BETWEEN_REFUSALS_SECONDS = 2.0
 _KEEPALIVE_SECONDS = 15
 _CHUNK = 1 << 16
+_ENDING_SECONDS = 0.2
 _ORPHAN_SECONDS = 1.0  # a process left behind by a command may hold its output open; it is not waited for longer
 
 _TRANSIENT = (OSError, EOFError, paramiko.SSHException)
@@ -76,7 +77,8 @@ class Stream:
             self._channel.sendall(data)
         except OSError as error:
             connection = self._channel.get_transport()
-            whole = connection is not None and connection.is_active()
+            connection.join(_ENDING_SECONDS)  # a connection that breaks closes its channels before it ends itself
+            whole = connection.is_active()
             what = f"{self._command!r} ended in the guest" if whole else "the SSH connection to the guest broke"
             raise LabError(f"{what}: {error}", detail=self.errors()) from error
 
