@@ -39,6 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (own / shared).symlink_to(resources.cache() / shared)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(build, "_require_space", lambda *_: None)  # the stand-in takes less than a Windows
     return tmp_path
 
 
@@ -71,6 +72,7 @@ import sys
 from pathlib import Path
 from harness.images.windows import build
 folder = Path(sys.argv[1])
+build._require_space = lambda *_: None
 made = build.Request("ws2022", folder / "media-good.iso", openssh=folder / "OpenSSH-Win64.zip", edition="2",
     memory_mib=512, train=("e1000e",))
 build.build(made, lambda text: print(text, flush=True))
