@@ -121,7 +121,7 @@ def selftest(
 
 @app.command()
 def defects(
-    only: Annotated[str, typer.Option("--only", help="A group (A, B, C, V, W, L) or the name of one.")] = "",
+    only: Annotated[str, typer.Option("--only", help="A group (A, B, C, D, V, W, L) or the name of one.")] = "",
     output: Output = None,
     json: Json = False,
     short: Annotated[bool, typer.Option("--short", help="The choice that CI runs.")] = False,

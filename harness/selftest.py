@@ -1,11 +1,13 @@
 """``harness test``: everything that must hold in a checkout, step by step, with one closing line for a CI system.
 
 Drivers build without warnings; ruff and mypy are content; unit and integration tests pass; the regression suite passes
-on both NICs. A later step runs although an earlier one failed, so that one run tells all.
+on both NICs; a short choice of known bugs is caught. A later step runs although an earlier one failed, so that one run
+tells all.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -63,6 +65,7 @@ def run(output: Path | None, *, fast: bool = False) -> int:
             steps.append(_tool("guest image", checkout, "harness", "image", "build", "wine"))
             steps.append(_pytest("integration tests", checkout, "tests/integration", scratch))
             steps.append(_regression(checkout, output or scratch / "regression"))
+            steps.append(_defects(checkout, scratch / "defects"))
     for step in steps:
         print(f"{'passed' if step.code == 0 else 'FAILED':7} {step.name} ({step.seconds:.1f} s)")
     print(closing_line(steps, time.monotonic() - started), flush=True)
@@ -110,6 +113,16 @@ def _regression(checkout: Path, folder: Path) -> StepResult:
     for status, number in results.counts().items():
         counts["errors" if status == "inconclusive" else str(status)] += number
     return StepResult("regression suite", code, seconds, counts)
+
+
+def _defects(checkout: Path, folder: Path) -> StepResult:
+    code, seconds = _call("known bugs", checkout, "harness", "defects", "--short", "-o", str(folder))
+    try:
+        record = json.loads((folder / "defects.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return StepResult("known bugs", code or EXIT_FAILED, seconds, Counter())
+    good = [record["clean"]["status"] == "passed", *(row["caught"] for row in record["defects"])]
+    return StepResult("known bugs", code, seconds, Counter(passed=good.count(True), failed=good.count(False)))
 
 
 def junit_counts(report: Path) -> Counter[str]:

@@ -156,7 +156,7 @@ def run(only: str, folder: Path, say: Say, *, short: bool = False, jobs: int = 1
         UsageError: nothing of that name.
         HarnessError: neither driver nor image can be built.
     """
-    from harness.faults import run as faults
+    from harness.defects import faults
 
     defects = table.chosen(table.load(), only, short=short)
     wanted = faults.chosen(only, short=short)

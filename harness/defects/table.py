@@ -15,6 +15,7 @@ GROUPS = {
     "A": "wrong bytes or destination",
     "B": "completion and lifetime",
     "C": "lifecycle",
+    "D": "the driver's own device and options",
     "V": "what only the verifier can see",
     "W": "the wire",
     "L": "the lab",

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness.api import Wire, Wsk
-from harness.faults.inside import capture, guest_shell, kill, processes
+from harness.defects.inside import capture, guest_shell, kill, processes
 
 
 def in_guest(command: str) -> None:

@@ -17,8 +17,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.api import Wire, Wsk, pattern
-from harness.faults.inside import capture, guest_shell, lab, tap
-from harness.faults.relay import FAULTS, relay
+from harness.defects.inside import capture, guest_shell, lab, tap
+from harness.defects.relay import FAULTS, relay
 from harness.lab.network import DUT_BRIDGE, DUT_NIC_MAC, SPARE_END
 
 SEED = 5

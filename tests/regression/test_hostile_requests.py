@@ -181,11 +181,12 @@ def test_handles_that_are_nobodys(wsk: Wsk, wire: Wire, index: int) -> None:
     request = abi.encode(requests_on_a_socket(wire)[index], {})
     with wsk.datagram_socket() as closed:
         pass
-    for handle in (0, 65, 0xFFFFFFFFFFFFFFFF, 0x7FFFFFFF00000001):
-        payload = request.payload[:8] + struct.pack("<Q", handle) + request.payload[16:]
-        wsk.ioctl(request.code, payload, request.capacity, refused=nt.INVALID_HANDLE)
-    wsk.ioctl(request.code, request.payload, request.capacity, refused=nt.INVALID_HANDLE, on=closed)
-    alive(wsk, wire)
+    with wsk.datagram_socket() as sock:  # in the slot that the closed one has left
+        for handle in (0, 65, 0xFFFFFFFFFFFFFFFF, 0x7FFFFFFF00000001):
+            payload = request.payload[:8] + struct.pack("<Q", handle) + request.payload[16:]
+            wsk.ioctl(request.code, payload, request.capacity, refused=nt.INVALID_HANDLE)
+        wsk.ioctl(request.code, request.payload, request.capacity, refused=nt.INVALID_HANDLE, on=closed)
+        wire.expect(sock.send_to(b"still alive", wire.peer(9000)))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from harness.capture.clock import Clock
 from harness.capture.frames import CapturedFrame, Integrity
-from harness.faults import run as faults
+from harness.defects import faults
 from harness.model.predict import predict
 from harness.report.results import CaseResult, CellResult
 from harness.report.results import Finding as Recorded

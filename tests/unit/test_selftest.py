@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def test_one_failed_step_fails_it_all_and_the_rest_still_runs(
 def test_a_regression_run_without_a_record_has_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(selftest, "_call", lambda *arguments: (0, 0.5))
     assert selftest._regression(tmp_path, tmp_path / "out").code != 0
+
+
+def test_a_bug_that_was_not_caught_is_a_failed_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(selftest, "_call", lambda *arguments: (1, 0.5))
+    assert selftest._defects(tmp_path, tmp_path).counts == Counter(), "no record"
+    rows = [{"caught": True}, {"caught": False}, {"caught": True}]
+    (tmp_path / "defects.json").write_text(json.dumps({"defects": rows, "clean": {"status": "passed"}}))
+    assert selftest._defects(tmp_path, tmp_path).counts == Counter(passed=3, failed=1)
 
 
 def test_an_installed_wheel_has_nothing_to_test(monkeypatch: pytest.MonkeyPatch) -> None:
