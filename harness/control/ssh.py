@@ -187,9 +187,10 @@ class Shell:
                 if now > deadline:
                     raise AwaitTimeout(f"{command!r} to end in the guest", timeout, detail=_text(out + err))
                 select.select([channel], [], [], min(deadline - now + 0.001, _ORPHAN_SECONDS / 2))
-            if not channel.status_event.wait(max(0.1, deadline - time.monotonic())) or not self._transport.is_active():
+            told = channel.status_event.wait(max(0.1, deadline - time.monotonic()))
+            code = channel.recv_exit_status() if told else -1  # -1: the channel was closed without one
+            if not told or (code < 0 and not self._transport.is_active()):
                 raise LabError(f"the connection to the guest broke during {command!r}", detail=_text(out + err))
-            code = channel.recv_exit_status()
             return Result(code & 0xFFFFFFFF if code >= 0 else -1, _text(out), _text(err))
         finally:
             _close(channel)

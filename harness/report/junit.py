@@ -54,7 +54,7 @@ def _case(cell: CellResult, case: CaseResult) -> ET.Element:
         verdict = ET.SubElement(element, tag, message=_clean(case.reason or str(case.status)))
         if tag != "skipped":
             verdict.set("type", str(case.status))
-            lines = [part for finding in case.findings for part in (finding.line(), finding.detail) if part]
+            lines = [part for finding in case.findings for part in (finding.line(detail=False), finding.detail) if part]
             verdict.text = _clean("\n".join(lines)) or None
     return element
 

@@ -15,78 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import EXIT_USAGE, UsageError
 from harness.report.status import Status, exit_code, worst
+from harness.verify.verdict import DatagramCounts, Finding, Observation
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA = 1
 FILE_NAME = "results.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that differs from the prediction, or that nobody predicted.
-
-    Args:
-        verdict: missing, duplicated, reordered, altered, unexpected, completion, account, ...
-        frame: number of the frame in the cell's capture; ``None`` when no frame is concerned.
-        operation: number of the operation in the cell's plan; ``None`` when no operation is concerned.
-        field: what differs ("udp.dstport", "payload[4]", "status"); empty when the whole thing does.
-        expected, seen: both values in words.
-        detail: evidence that may span lines (both packets side by side).
-    """
-
-    verdict: str
-    frame: int | None = None
-    operation: int | None = None
-    field: str = ""
-    expected: str = ""
-    seen: str = ""
-    detail: str = ""
-
-    def line(self) -> str:
-        """The finding as one line."""
-        where = [f"operation {self.operation}"] if self.operation is not None else []
-        where += [f"frame {self.frame}"] if self.frame is not None else []
-        told = f"{self.field}: expected {self.expected}, saw {self.seen}" if self.field else self.seen or self.expected
-        return " ".join(part for part in (self.verdict, ", ".join(where), told) if part)
-
-
-@dataclass(frozen=True, slots=True)
-class Datagrams:
-    """Datagrams of a case by verdict; ``expected`` is what the model predicted."""
-
-    expected: int = 0
-    matched: int = 0
-    missing: int = 0
-    duplicated: int = 0
-    reordered: int = 0
-    altered: int = 0
-    unexpected: int = 0
-    offload: int = 0
-    background: int = 0
-
-    def line(self) -> str:
-        """The counts that are not zero, as one line."""
-        return ", ".join(f"{count} {name}" for name, count in asdict(self).items() if count)
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """Something that was seen where no verified rule allows an assertion; recorded, never judged.
-
-    Args:
-        operation: number of the operation in the cell's plan.
-        field: what was observed ("completion.status").
-        expected, seen: what is presumed, and what was seen.
-        rule: why it is not asserted.
-    """
-
-    operation: int | None
-    field: str
-    expected: str
-    seen: str
-    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +64,10 @@ class CaseResult:
     status: Status
     reason: str = ""
     seconds: float = 0.0
-    datagrams: Datagrams = field(default_factory=Datagrams)
+    datagrams: DatagramCounts = field(default_factory=DatagramCounts)
     group: str = ""
     findings: tuple[Finding, ...] = ()
-    observed: tuple[Observed, ...] = ()
+    observed: tuple[Observation, ...] = ()
     background: dict[str, int] = field(default_factory=dict)
     evidence: dict[str, str] = field(default_factory=dict)
     earlier: tuple[Attempt, ...] = ()
@@ -154,7 +89,7 @@ class CaseResult:
 
     def told(self) -> str:
         """Why the case has its status, in one line: the reason, or the first finding."""
-        reason = self.reason or (self.findings[0].line() if self.findings else "")
+        reason = self.reason or (self.findings[0].line(detail=False) if self.findings else "")
         return reason.splitlines()[0] if reason else ""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,15 +21,14 @@ from harness.matrix.events import Collected, encode
 from harness.model.predict import predict
 from harness.model.provider import describe
 from harness.model.site import Site
-from harness.report.results import CaseResult, Datagrams, Observed
-from harness.report.results import Finding as RecordedFinding
+from harness.report.results import CaseResult
 from harness.report.status import Status
 from harness.session.expectations import frames_of, is_guest_ip, since, unmet
 from harness.session.lab import Lab, Unknown, doubted
 from harness.session.late import Late
 from harness.session.watch import Keeper, Unkept, Unwatched, Watch, crashed, with_findings
 from harness.verify.judge import doubts_of, judge
-from harness.verify.verdict import CaseVerdict, Finding
+from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding
 from harness.wsk.operations import Accounts, Force, Operation, Outcome, PeerSend, Step
 from harness.wsk.types import Endpoint
 
@@ -403,9 +402,9 @@ class Session:
             status=status,
             reason=reason,
             seconds=round(time.monotonic() - case.started, 4),
-            datagrams=Datagrams(**asdict(verdict.counts)) if verdict else Datagrams(),
-            findings=tuple(RecordedFinding(**asdict(finding)) for finding in findings),
-            observed=tuple(Observed(**asdict(item)) for item in verdict.observed) if verdict else (),
+            datagrams=verdict.counts if verdict else DatagramCounts(),
+            findings=tuple(findings),
+            observed=verdict.observed if verdict else (),
             background=dict(verdict.background) if verdict else {},
             evidence=_evidence(case),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 
@@ -48,15 +48,15 @@ class Finding:
     """
 
     verdict: Verdict
-    frame: int | None
-    operation: int | None
-    field: str
-    expected: str
-    seen: str
+    frame: int | None = None
+    operation: int | None = None
+    field: str = ""
+    expected: str = ""
+    seen: str = ""
     detail: str = ""
 
-    def line(self) -> str:
-        """The finding in one line."""
+    def line(self, *, detail: bool = True) -> str:
+        """The finding in one line, with what helps a person or without, where that is shown beside it."""
         where = ", ".join(
             text
             for text in (
@@ -67,7 +67,7 @@ class Finding:
         )
         return (
             f"{self.verdict}{f' ({where})' if where else ''}: {self.field} expected {self.expected}, seen {self.seen}"
-            + (f" ({self.detail})" if self.detail else "")
+            + (f" ({self.detail})" if detail and self.detail else "")
         )
 
 
@@ -102,6 +102,10 @@ class DatagramCounts:
     unexpected: int = 0
     offload: int = 0
     background: int = 0
+
+    def line(self) -> str:
+        """The counts that are not zero, in one line."""
+        return ", ".join(f"{count} {name}" for name, count in asdict(self).items() if count)
 
 
 @dataclass(frozen=True, slots=True)

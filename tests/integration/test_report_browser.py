@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.report import html
-from harness.report.results import CaseResult, CellResult, Finding, Results, RunInfo
+from harness.report.results import CaseResult, CellResult, Results, RunInfo
 from harness.report.status import Status, worst
+from harness.verify.verdict import Finding, Verdict
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")
@@ -28,7 +29,7 @@ def results(cells: int, cases: int) -> Results:
         rows = []
         for number in range(cases):
             bad = number % 97 == nic
-            finding = Finding("altered", number, number, "udp.dstport", "9000", "10275", "left | right")
+            finding = Finding(Verdict.ALTERED, number, number, "udp.dstport", "9000", "10275", "left | right")
             rows.append(
                 CaseResult(
                     f"suite/test_group{number % 12}.py::test_case[{number}]",

@@ -44,6 +44,7 @@ class FakeWindows:
     Args:
         restarts_truly: whether a restart leads to another boot.
         lingers: logins of the old boot that are still answered after the restart was asked for.
+        hasty: whether a restart ends the connection before it tells the command's exit code.
     """
 
     restarts_truly: bool = True
@@ -60,6 +61,7 @@ class FakeWindows:
     events: list[dict[str, object]] = field(default_factory=list)
     dump: str = ""
     boots: int = 0
+    hasty: bool = False
     hang_up: Callable[[], None] = lambda: None
 
     def crash(self, code: int = 0xD1, *, logged: bool = True) -> None:
@@ -286,9 +288,11 @@ class _Session(paramiko.ServerInterface):
         code, output = self._machine.run(command)
         channel.sendall(output)
         self._machine.running_children.clear()  # the job object ends them with the session
-        channel.send_exit_status(code)
-        channel.close()
-        if command.startswith("shutdown.exe /r"):
+        restarts = command.startswith("shutdown.exe /r")
+        if not (restarts and self._machine.hasty):
+            channel.send_exit_status(code)
+            channel.close()
+        if restarts:
             if self._machine.lingers:
                 self._machine.lingers -= 1
             elif self._machine.restarts_truly:

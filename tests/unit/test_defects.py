@@ -11,10 +11,11 @@ from harness import resources
 from harness.defects import table
 from harness.defects.judge import judge, named
 from harness.errors import UsageError
-from harness.report.results import CaseResult, CellResult, Finding
+from harness.report.results import CaseResult, CellResult
 from harness.report.status import Status
 from harness.verifier import findings as verifier
 from harness.verifier.rules import RULES
+from harness.verify.verdict import Finding, Verdict
 
 DEFECTS = table.load()
 SOURCES = resources.root() / "drivers"
@@ -53,7 +54,7 @@ def test_lines_of_the_log_become_findings_each_place_once() -> None:
 
 
 def test_a_defect_is_caught_only_by_its_name() -> None:
-    case = CaseResult("t.py::a", Status.FAILED, "x", findings=(Finding("altered", field="udp.payload[3]"),))
+    case = CaseResult("t.py::a", Status.FAILED, "x", findings=(Finding(Verdict.ALTERED, field="udp.payload[3]"),))
     result = CellResult("wine", "e1000", Status.FAILED, cases=(case,))
     defect = replace(DEFECTS[0], expects=("altered:udp.payload",), survives=())
     assert named(defect.expects, [case])[1] == "t.py::a"

@@ -13,11 +13,12 @@ import pytest
 from harness.errors import LabError, UsageError
 from harness.history import questions
 from harness.history.store import FILE_NAME, History, opened
-from harness.report.results import Attempt, CaseResult, CellResult, Finding, Results, RunInfo
+from harness.report.results import Attempt, CaseResult, CellResult, Results, RunInfo
 from harness.report.status import Status, worst
+from harness.verify.verdict import Finding, Verdict
 
 P, F, I = Status.PASSED, Status.FAILED, Status.INCONCLUSIVE  # noqa: E741
-PORT = (Finding("altered", 1, 2, "udp.dstport", "9000", "10275"),)
+PORT = (Finding(Verdict.ALTERED, 1, 2, "udp.dstport", "9000", "10275"),)
 
 
 def night(day: int, build: str = "b1", nic: str = "e1000", fault: str = "", **cases: Status) -> Results:

@@ -12,13 +12,12 @@ from harness.capture.frames import CapturedFrame, Integrity
 from harness.defects import faults
 from harness.model.predict import predict
 from harness.report.results import CaseResult, CellResult
-from harness.report.results import Finding as Recorded
 from harness.report.status import Status
 from harness.session.lab import cut_links, doubted, taps
 from harness.session.late import Late
 from harness.verify.judge import doubts_of, judge
 from harness.verify.neighbours import silent
-from harness.verify.verdict import CaseVerdict, DatagramCounts
+from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Verdict
 from harness.wsk import operations as op
 from harness.wsk.types import WskBuf
 from tests.unit.verify_kit import GUEST_MAC, HOST_MAC, Plan, at, captured, dissected, done, packets, raw, site
@@ -161,7 +160,7 @@ def test_a_lab_fault_is_caught_by_class_and_name(status: Status, reason: str, wh
 
 def test_a_wire_fault_that_the_driver_is_blamed_for_must_fail() -> None:
     fault = replace(FAULT, expects=("unexpected:datagram.late",), inconclusive=False)
-    late = CaseResult("t", Status.FAILED, "x", findings=(Recorded("unexpected", field="datagram.late"),))
-    plain = replace(late, findings=(Recorded("unexpected", field="datagram"),))
+    late = CaseResult("t", Status.FAILED, "x", findings=(Finding(Verdict.UNEXPECTED, field="datagram.late"),))
+    plain = replace(late, findings=(Finding(Verdict.UNEXPECTED, field="datagram"),))
     assert faults.judge(fault, CellResult("wine", "e1000", Status.FAILED, cases=(late,)), 1.0).caught
     assert not faults.judge(fault, CellResult("wine", "e1000", Status.FAILED, cases=(plain,)), 1.0).caught

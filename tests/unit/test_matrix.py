@@ -19,11 +19,12 @@ from harness.matrix import run as matrix
 from harness.matrix.cells import Cell, CellJob
 from harness.matrix.events import Collected, Event, Phase, decode, encode
 from harness.matrix.worker import Interrupted, verdict
-from harness.report.results import CaseResult, CellResult, Datagrams
+from harness.report.results import CaseResult, CellResult
 from harness.report.status import Status
+from harness.verify.verdict import DatagramCounts
 
 CELL = Cell("wine", "e1000")
-GOOD_CASE = CaseResult("test_a.py::test_x", Status.PASSED, datagrams=Datagrams(1, 1))
+GOOD_CASE = CaseResult("test_a.py::test_x", Status.PASSED, datagrams=DatagramCounts(1, 1))
 PREAMBLE = """
 import json, os, sys, time, signal
 def emit(**event): print(json.dumps(event), flush=True)

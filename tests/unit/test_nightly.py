@@ -25,13 +25,14 @@ from harness.nightly import examples, keep, known, night
 from harness.nightly.compare import compare
 from harness.report import markdown
 from harness.report.progress import Watcher
-from harness.report.results import Attempt, CaseResult, CellResult, Finding, Results, RunInfo, load, write
+from harness.report.results import Attempt, CaseResult, CellResult, Results, RunInfo, load, write
 from harness.report.status import Status
+from harness.verify.verdict import Finding, Verdict
 
 P, F, I = Status.PASSED, Status.FAILED, Status.INCONCLUSIVE  # noqa: E741
 TODAY = date(2026, 2, 1)
-PORT = Finding("altered", 1, 2, "udp.dstport", "9000", "10275")
-LOST = Finding("missing", None, 3, "", "a datagram")
+PORT = Finding(Verdict.ALTERED, 1, 2, "udp.dstport", "9000", "10275")
+LOST = Finding(Verdict.MISSING, None, 3, "", "a datagram")
 NOW = datetime(2026, 2, 1, 3, tzinfo=UTC)
 
 

@@ -18,10 +18,11 @@ from harness.matrix.cells import Cell
 from harness.matrix.events import Collected, Phase
 from harness.report import html, junit, table
 from harness.report.progress import Watcher
-from harness.report.results import CaseResult, CellResult, Finding, Results, RunInfo
+from harness.report.results import CaseResult, CellResult, Results, RunInfo
 from harness.report.status import Status
+from harness.verify.verdict import Finding, Verdict
 
-FINDING = Finding("altered", 7, 3, "udp.dstport", "9000", "10275", "<b>expected</b>\nseen [red]")
+FINDING = Finding(Verdict.ALTERED, 7, 3, "udp.dstport", "9000", "10275", "<b>expected</b>\nseen [red]")
 BAD = CaseResult("t/test_sizes.py::test_a[1]", Status.FAILED, "port <swapped> [bold]", 0.5, findings=(FINDING,))
 GOOD = CaseResult("t/test_sizes.py::test_b", Status.PASSED)
 SKIPPED = CaseResult("t/test_other.py::test_c", Status.SKIPPED, "no such NIC")
@@ -70,7 +71,7 @@ def test_junit_has_every_case_with_its_outcome() -> None:
     failure = bad.find("testcase[@name='test_a[1]']/failure")
     assert failure is not None
     assert failure.get("message") == "port <swapped> [bold]"
-    assert "expected 9000, saw 10275" in (failure.text or "")
+    assert "expected 9000, seen 10275" in (failure.text or "")
 
 
 def test_junit_tells_of_a_cell_that_had_no_cases() -> None:
@@ -133,7 +134,7 @@ def test_page_quotes_the_console_of_what_did_not_pass(tmp_path: Path) -> None:
 
 def test_page_shows_what_went_wrong() -> None:
     text = html.render(RESULTS)
-    for part in ("udp.dstport: expected 9000, saw 10275", "panic &lt;x&gt;", "no such NIC", "frames were lost", "7.2"):
+    for part in ("udp.dstport expected 9000, seen 10275", "panic &lt;x&gt;", "no such NIC", "frames were lost", "7.2"):
         assert part in text
 
 

@@ -12,8 +12,6 @@ from harness.report.results import (
     SCHEMA,
     CaseResult,
     CellResult,
-    Datagrams,
-    Finding,
     Results,
     RunInfo,
     dumps,
@@ -22,6 +20,7 @@ from harness.report.results import (
     write_text,
 )
 from harness.report.status import Status, exit_code, worst
+from harness.verify.verdict import DatagramCounts, Finding, Verdict
 
 RUN = RunInfo("r1", "2026-01-02T03:04:05+00:00", "2026-01-02T03:05:05+00:00", {"cores": "2"}, {"qemu": "7.2"})
 CASE = CaseResult(
@@ -29,8 +28,8 @@ CASE = CaseResult(
     Status.FAILED,
     "altered",
     0.25,
-    Datagrams(expected=2, matched=1, altered=1),
-    findings=(Finding("altered", 7, 3, "udp.dstport", "9000", "10275", "two\nlines"),),
+    DatagramCounts(expected=2, matched=1, altered=1),
+    findings=(Finding(Verdict.ALTERED, 7, 3, "udp.dstport", "9000", "10275", "two\nlines"),),
     evidence={"frames": "5-9"},
 )
 
@@ -65,7 +64,7 @@ def test_group_and_name_come_from_the_id() -> None:
 def test_what_is_told_of_a_case_is_one_line() -> None:
     assert CaseResult("x", Status.FAILED, "first\nsecond").told() == "first"
     unreasoned = CaseResult("x", Status.FAILED, findings=CASE.findings)
-    assert unreasoned.told() == "altered operation 3, frame 7 udp.dstport: expected 9000, saw 10275"
+    assert unreasoned.told() == "altered (frame 7, step 3): udp.dstport expected 9000, seen 10275"
 
 
 @pytest.mark.parametrize(

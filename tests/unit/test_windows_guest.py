@@ -159,12 +159,13 @@ def test_a_nic_that_is_not_there_is_told_in_words(guest: WindowsGuest, shell: Sh
         guest.configure_dut(shell, Link())
 
 
+@pytest.mark.parametrize("hasty", [False, True])
 @pytest.mark.parametrize("lingers", [0, 1])
 def test_a_restart_is_another_boot(
-    guest: WindowsGuest, server: Server, shell: Shell, machine: FakeWindows, lingers: int
+    guest: WindowsGuest, server: Server, shell: Shell, machine: FakeWindows, lingers: int, hasty: bool
 ) -> None:
     """Windows answers while Windows goes down: such a login is not taken for the new boot."""
-    machine.lingers = lingers
+    machine.lingers, machine.hasty = lingers, hasty
     fresh = guest.restart(shell, lambda: connect(server))
     assert guest.boot_identity(fresh) == AFTER
     fresh.close()
