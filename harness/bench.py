@@ -11,9 +11,9 @@ from pathlib import Path
 from harness.errors import EXIT_FAILED, EXIT_PASSED, UsageError
 from harness.resources import root
 
-NAMES = ("readers", "growth", "verdicts", "fuzz")
-_USUAL = {"readers": 1_000_000, "growth": 10_000_000, "verdicts": 0, "fuzz": 2000}
-"""How many frames (or files) each takes when nobody says."""
+NAMES = ("readers", "growth", "verdicts", "latency", "fuzz")
+_USUAL = {"readers": 1_000_000, "growth": 10_000_000, "verdicts": 0, "latency": 2, "fuzz": 2000}
+"""How many frames (or files, or cells) each takes when nobody says."""
 
 
 def run(names: tuple[str, ...], count: int | None, folder: Path | None, *, as_json: bool) -> int:

@@ -121,7 +121,8 @@ def run(fault: Fault, runner: Runner) -> Row:
         if fault.deaf and isinstance(event, Phase) and event.name == "boot" and event.seconds is None:
             kill_writer(job.folder / "dhcp.log")
 
-    row = judge(fault, runner.cell(job, watch), time.monotonic() - started)
+    result = runner.cell(job, watch)
+    row = runner.agreeing(judge(fault, result, time.monotonic() - started), job, result)
     runner.tell(row)
     return row
 

@@ -21,6 +21,7 @@ from harness.errors import HarnessError, UsageError
 from harness.matrix import catalogue
 from harness.matrix.cells import Cell, CellJob
 from harness.matrix.run import CellProcess, Observer
+from harness.offline.bundle import differing
 from harness.report.results import CellResult
 from harness.report.status import Status
 
@@ -47,7 +48,8 @@ class Record:
     @property
     def good(self) -> bool:
         """Whether every one was caught by its name and the clean driver was clean."""
-        return all(row.caught for row in self.rows) and self.clean["status"] == Status.PASSED
+        clean = self.clean["status"] == Status.PASSED and not self.clean["wrong"]
+        return clean and all(row.caught for row in self.rows)
 
     def to_json(self) -> str:
         """``harness defects --json`` as design section 5 has it, with what explains a miss besides."""
@@ -107,13 +109,14 @@ class Runner:
     def clean(self, cases: Iterable[str]) -> dict[str, Any]:
         """The clean driver over all cases."""
         started = time.monotonic()
-        result = self.cell(self.job("clean", self._clean.wsksend_sys, cases))
+        job = self.job("clean", self._clean.wsksend_sys, cases)
+        result = self.cell(job)
         wrong = [f"{case.id}: {case.reason}" for case in result.cases if case.status is not Status.PASSED]
         self._say(f"clean driver: {result.status}, {len(result.cases)} cases")
         return {
             "status": str(result.status),
             "cases": len(result.cases),
-            "wrong": wrong or ([result.reason] if result.reason else []),
+            "wrong": wrong or [line for line in (result.reason or differing(job.folder, result),) if line],
             "seconds": round(time.monotonic() - started, 1),
         }
 
@@ -122,14 +125,21 @@ class Runner:
         started = time.monotonic()
         try:
             driver = build(defect, objects, self._folder / "drivers" / defect.id)
-            result = self.cell(self.job(defect.id, driver, defect.cases))
-            row = judge(defect, result, time.monotonic() - started)
+            job = self.job(defect.id, driver, defect.cases)
+            result = self.cell(job)
+            row = self.agreeing(judge(defect, result, time.monotonic() - started), job, result)
         except HarnessError as error:
             expected = " or ".join(defect.expects)
             took = round(time.monotonic() - started, 1)
             row = Row(defect.id, defect.group, defect.what, expected, "", "", took, caught=False, why=error.line())
         self.tell(row)
         return row
+
+    @staticmethod
+    def agreeing(row: Row, job: CellJob, result: CellResult) -> Row:
+        """The row, not caught where the cell's files alone say otherwise than its run did."""
+        words = differing(job.folder, result) if row.caught else ""
+        return replace(row, caught=False, why=words) if words else row
 
     def cell(self, job: CellJob, observer: Observer = lambda _cell, _event: None) -> CellResult:
         """Run one cell to its end."""

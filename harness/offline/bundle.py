@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.offline.verify import FileVerdict, Reader, verify
+from harness.report.results import CellResult
 from harness.report.status import worst
 from harness.verify.verdict import Status
 
@@ -104,6 +105,25 @@ def replay(source: Path, reader: Reader = Reader.AUTO) -> Iterator[Replayed]:
         raise UsageError(
             f"{source} is no sound bundle: {error}", mend="make one with `harness replay --pack`"
         ) from None
+
+
+def differing(folder: Path, result: CellResult) -> str:
+    """Where a cell's files alone say otherwise of a case than its run did, in one line; empty when they agree.
+
+    Args:
+        folder: of the cell.
+        result: what the run said.
+    """
+    recorded = {case.id: str(case.status) for case in result.cases}
+    again = _judge(folder.name, folder / CAPTURE, folder / PLAN, recorded, Reader.AUTO)
+    if again.verdict is None:  # of a run that was sure of something there must be files
+        return again.reason if result.status in (Status.PASSED, Status.FAILED) else ""
+    if changes := again.changes:
+        first = changes[0]
+        why = next(part.verdict.reason for part in again.verdict.parts if part.case == first.case)
+        return f"the files alone say {first.now} of {first.case}, the run {first.was}: {why or 'nothing is wrong'}"
+    left = recorded.keys() - {part.case for part in again.verdict.parts}
+    return f"the plan says nothing of {min(left)}" if left else ""
 
 
 def worst_of(cells: list[Replayed]) -> Status:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.model.datagram import Prediction
 from harness.offline.stretches import Stretch
-from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Status, Verdict
+from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def by_case(cases: Sequence[str], stretch: Stretch, verdict: CaseVerdict) -> lis
     for prediction in stretch.predictions:
         expected[prediction.case] += sum(not item.optional for item in prediction.datagrams)
         expected[prediction.case] += prediction.burst.count if prediction.burst else 0
-    found: dict[str, list[Finding]] = {case: [] for case in cases}
+    found: dict[str, list[Finding]] = {case: [] for case in cases}  # also those that did nothing
     for finding in verdict.findings:
         case = case_of.get(finding.operation, "") if finding.operation is not None else ""
         found.setdefault(case, []).append(finding)
@@ -45,9 +45,8 @@ def by_case(cases: Sequence[str], stretch: Stretch, verdict: CaseVerdict) -> lis
         counts = _counts(expected[case], findings)
         if len(cases) == 1 and case:
             counts = verdict.counts
-        status, reason = _status(verdict, findings)
         observed = tuple(item for item in verdict.observed if case_of.get(item.operation or -1) == case)
-        parts.append(Part(case, CaseVerdict(status, reason, counts, tuple(findings), observed), mine))
+        parts.append(Part(case, CaseVerdict(counts, tuple(findings), observed, doubts=verdict.doubts), mine))
     return parts
 
 
@@ -65,17 +64,3 @@ def _counts(expected: int, findings: Sequence[Finding]) -> DatagramCounts:
         unexpected=frames[Verdict.UNEXPECTED],
         offload=frames[Verdict.OFFLOAD],
     )
-
-
-def _status(verdict: CaseVerdict, findings: Sequence[Finding]) -> tuple[Status, str]:
-    failing = [item for item in findings if item.verdict is not Verdict.OFFLOAD]
-    offload = {item.verdict for item in verdict.findings} == {Verdict.OFFLOAD}
-    if verdict.status is Status.INCONCLUSIVE and not (
-        offload and verdict.reason.startswith(verdict.findings[0].line())
-    ):
-        return Status.INCONCLUSIVE, verdict.reason
-    if not findings:
-        return Status.PASSED, ""
-    chosen = failing or findings
-    more = f" (and {len(chosen) - 1} more)" if len(chosen) > 1 else ""
-    return (Status.FAILED if failing else Status.INCONCLUSIVE), chosen[0].line() + more

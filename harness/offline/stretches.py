@@ -18,10 +18,10 @@ from harness.capture.marker import Edge, Marker, decode
 from harness.model.datagram import Prediction
 from harness.model.predict import predict
 from harness.model.site import Site
+from harness.plan import Plan
 from harness.verify.bulk import Bulk
 from harness.verify.columns import firsts
 from harness.wsk.operations import Step
-from harness.wsk.plan import Plan
 
 MOST_FRAMES = 100_000
 """Frames that are kept to be looked at one by one."""
@@ -99,7 +99,8 @@ class Splitter:
         self._steps: dict[str, list[Step]] = {}
         for step in plan.steps:
             self._steps.setdefault(step.case, []).append(step)
-        self.cases = tuple(self._steps)
+        self.acted = frozenset(self._steps)
+        self.cases = tuple(dict.fromkeys((*self._steps, *(closing.case for closing in plan.closings if closing.case))))
         self.whole = self._new("", plan.steps)
         self.stretches: dict[str, Stretch] = {}
         self.runs: set[bytes] = set()
@@ -151,7 +152,11 @@ class Splitter:
             return
         case = self._case(marker)
         if marker.edge is Edge.START:
-            if case in self.stretches and self.stretches[case].started:
+            known = self.stretches.get(case)
+            if known is not None and known.started and not known.ended:
+                self._current = known  # trials came in between, cases of their own
+                return
+            if known is not None and known.started:
                 self.doubts.append(f"case {case} starts twice in the capture")
             stretch = self._new(case, tuple(self._steps.get(case, ())))
             stretch.started = True

@@ -22,11 +22,13 @@ from harness.model.datagram import ExpectedDatagram, Prediction
 from harness.model.site import Site
 from harness.offline.cases import Part, by_case
 from harness.offline.stretches import MOST_FRAMES, Choice, Splitter, Stretch
+from harness.plan import Plan, parse
 from harness.report.status import worst
+from harness.verify.closing import Closing, closed
 from harness.verify.judge import judge
+from harness.verify.late import Late
 from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Status
 from harness.wsk.operations import Burst
-from harness.wsk.plan import Plan, parse
 
 _SMALL = 4 << 20
 _MOST_OF_A_BURST = 1 << 30
@@ -134,6 +136,7 @@ def verify_plan(
             asked = False
         judged = _marked if splitter.marked else _unmarked
         parts, counts = judged(splitter, file, site, asked)
+        parts = _closed(parts, plan.closings)
         notes += _notes(splitter, file)
         about: dict[str, object] = {
             "format": file.format,
@@ -175,17 +178,19 @@ def _marked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) -> t
     if dropped is None and not file.damage:
         dropped = 0  # pcap has no place to say it, and tools that copy a pcapng file leave it out: a note says so
     parts = []
+    late = Late(site)
     for case in splitter.cases:
         stretch = splitter.stretches.get(case)
         if stretch is None:
-            verdict = CaseVerdict(Status.INCONCLUSIVE, "the case's markers are not in the capture")
-            parts.append(Part(case, verdict))
+            doubts_of_it = ("the case's markers are not in the capture",) if case in splitter.acted else ()
+            parts.append(Part(case, CaseVerdict(doubts=doubts_of_it)))
             continue
         damage = [file.damage] if file.damage and not stretch.ended else []
         integrity = Integrity(
             stretch.started, stretch.ended, dropped, (*damage, *doubts, *_troubles(stretch, splitter))
         )
         verdict = _judge(stretch, integrity, site, asked)
+        verdict = late.named(case, verdict, stretch.predictions, stretch.kept)
         parts.append(Part(case, verdict, stretch.predictions, (stretch.first, stretch.last)))
     total: Counter[str] = Counter()
     for part in parts:
@@ -205,6 +210,19 @@ def _unmarked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) ->
         doubts.append("the capture holds frames of the host only, or none: nothing shows that the guest was seen")
     verdict = _judge(stretch, Integrity(dropped=file.dropped or 0, problems=tuple(doubts)), site, asked)
     return by_case(splitter.cases, stretch, verdict), verdict.counts
+
+
+def _closed(parts: Sequence[Part], closings: Sequence[Closing]) -> list[Part]:
+    """The verdicts with what the run added to them; of several closings of one case the last holds."""
+    of_case = {closing.case: closing for closing in closings}
+    of_all = of_case.get("", Closing("")).doubts
+    out = []
+    for part in parts:
+        closing = of_case.get(part.case) if part.case else None
+        closing = closing or Closing(part.case)
+        verdict = closed(part.verdict, replace(closing, doubts=(*closing.doubts, *of_all)), part.predictions)
+        out.append(replace(part, verdict=verdict))
+    return out
 
 
 def _troubles(stretch: Stretch, splitter: Splitter) -> list[str]:

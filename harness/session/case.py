@@ -18,23 +18,29 @@ from harness.capture.frames import CapturedFrame, Integrity
 from harness.crash.examine import Crash
 from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.matrix.events import Collected, encode
+from harness.model.datagram import Prediction
 from harness.model.predict import predict
 from harness.model.provider import describe
 from harness.model.site import Site
 from harness.report.results import CaseResult
 from harness.report.status import Status
-from harness.session.expectations import frames_of, is_guest_ip, since, unmet
-from harness.session.lab import Lab, Unknown, doubted
-from harness.session.late import Late
-from harness.session.watch import Keeper, Unkept, Unwatched, Watch, crashed, with_findings
+from harness.session.expectations import frames_of, is_guest_ip, since
+from harness.session.lab import Lab, Unknown, unvouched
+from harness.session.watch import Keeper, Unkept, Unwatched, Watch, crashed
+from harness.verify.closing import Closing, closed
 from harness.verify.judge import doubts_of, judge
-from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding
+from harness.verify.late import Late
+from harness.verify.verdict import CaseVerdict
 from harness.wsk.operations import Accounts, Force, Operation, Outcome, PeerSend, Step
 from harness.wsk.types import Endpoint
 
 UNLOAD = "harness::the driver unloads"
 SETTLE_SECONDS = 2.0
 """How long the last frames of a case may take from the driver's completion to the bridge before they are missing."""
+
+
+_UNSEEN = CaseVerdict()
+"""Of a case whose frames nobody judged."""
 
 
 class DriverUnderTest(Protocol):
@@ -82,7 +88,16 @@ class Case:
     deferred: list[Operation] = field(default_factory=list)
     trial: bool = False
     frames: tuple[int, int] | None = None
+    last_frame_ns: int = 0
+    predictions: Sequence[Prediction] | None = None
     reason: str = ""
+
+    @property
+    def closing(self) -> Closing:
+        """How the case ends, as far as the case itself tells."""
+        reaching = tuple(step.number for step, wanted in self.wire.expectations if wanted)
+        quiet = tuple(step.number for step, wanted in self.wire.expectations if not wanted)
+        return Closing(self.name, reaching=reaching, quiet=quiet)
 
 
 class Session:
@@ -92,7 +107,7 @@ class Session:
         site: what the model must know of the lab.
         driver: the driver under test.
         capture: the session's capture.
-        record: takes each step as it happens (``operations.jsonl``).
+        record: takes each step as it happens, and how each case ended (``operations.jsonl``).
         emit: takes progress events.
         peers: the host peers, for tests in which they send.
         folder: where evidence goes.
@@ -103,7 +118,7 @@ class Session:
         site: Site,
         driver: DriverUnderTest,
         capture: Capture,
-        record: Callable[[Step], None],
+        record: Callable[[Step | Closing], None],
         emit: Callable[[dict[str, Any]], None],
         peers: PeerSender | None = None,
         folder: Path | None = None,
@@ -119,6 +134,7 @@ class Session:
         self._lost = ""
         self._held: Accounts | None = None
         self.results: list[CaseResult] = []
+        self.verifying = 0.0  # seconds spent on ending cases: accounts, the last frames, verdicts
         self._folder = folder
         self._trials = 0
         self._late = Late(site)
@@ -231,46 +247,37 @@ class Session:
 
     def end_case(self, error: BaseException | None) -> Status:
         """Close the running case and judge it; ``error`` is what the test's body raised, if anything."""
+        began = time.monotonic()
         gone = isinstance(error, LabError) or (isinstance(error, Failure) and self.watch.broken)
-        if (gone or self.keeper.noticed) and (status := self._past_crash()) is not None:
-            return status
-        return self._closed(self.case, error)
+        try:
+            if (gone or self.keeper.noticed) and (status := self._past_crash()) is not None:
+                return status
+            return self._closed(self.case, error)
+        finally:
+            self.verifying += time.monotonic() - began
 
     def _closed(self, case: Case, error: BaseException | None) -> Status:
         """The verdict of a case whose guest runs."""
         try:
             if isinstance(error, Failure) and self.watch.broken:
                 return self._past_answering(error)
-            verdict = self._judge(case)
+            verdict, closing = self._judge(case)
         except Failure as failure:
             return self._past_crash() or self._past_answering(failure)
         except LabError as lab:
             return self._past_crash() or self._without_lab(lab)
         if isinstance(error, LabError):
             self._lost = self._lost or error.what
-            return self._finish(Status.INCONCLUSIVE, error.line(), verdict)
-        if verdict.status == Status.INCONCLUSIVE:
-            return self._finish(Status.INCONCLUSIVE, verdict.reason, verdict)
-        if isinstance(error, Failure):
-            return self._finish(Status.FAILED, error.line(), verdict)
-        if verdict.status == Status.FAILED:
-            return self._finish(Status.FAILED, verdict.reason, verdict)
-        if error is not None:
-            return self._finish(Status.FAILED, _one_line(error), verdict)
-        return self._finish(Status.PASSED, "", verdict)
+        return self._finish(_raised(closing, error), verdict)
 
     def skip_case(self, reason: str) -> None:
         """The test skipped itself, with a reason that a person wrote."""
-        self._finish(Status.SKIPPED, reason)
+        self._finish(replace(self.case.closing, skipped=reason))
 
     def error_outside_body(self, error: BaseException) -> None:
         """A fixture or marker failed before or after the body; what it raised decides the class."""
-        if isinstance(error, LabError):
-            self._finish(Status.INCONCLUSIVE, error.line())
-        elif isinstance(error, HarnessError):
-            self._finish(Status.FAILED, error.line())
-        else:
-            self._finish(Status.FAILED, f"a fixture of the test failed: {_one_line(error)}")
+        where = "" if isinstance(error, HarnessError) else "a fixture of the test failed: "
+        self._finish(_raised(Closing(self.case.name), error, where))
 
     def end(self, unload: Callable[[], None]) -> None:
         """Unload the driver; what is wrong with that, or is found only then, is a failed case of its own.
@@ -281,22 +288,20 @@ class Session:
         if self._case is None or self._lost:
             return
         self._case = Case(UNLOAD, self._case.wsk, self._case.wire, time.monotonic())
-        reason = ""
-        found: Sequence[Finding] = ()
+        closing = Closing(UNLOAD)
         try:
             unload()
         except (Failure, LabError) as error:
             if (crash := self.keeper.crash()) is not None:
-                self._finish(*self._told(crash))
+                self._finish(_crashed(closing, crash))
                 return
             if isinstance(error, LabError):
                 return  # the cases said so, and nothing is asked of the guest any more
-            reason = error.line()
+            closing = _raised(closing, error)
         with contextlib.suppress(LabError):
-            found = self.watch.findings()
-        if reason or found:
-            told = [*(item.line() for item in found[:1]), *filter(None, [reason])]
-            self._finish(Status.FAILED, "; ".join(told), found=found)
+            closing = replace(closing, findings=tuple(self.watch.findings()))
+        if closing.failure or closing.findings:
+            self._finish(closing)
 
     def _past_crash(self) -> Status | None:
         """The case ends by a crash of the guest, which is the driver's fault; ``None`` when there was none.
@@ -310,19 +315,12 @@ class Session:
         with contextlib.suppress(LabError):
             self._capture.end(self.case.name, lambda _: True, 0.0)
         self._held = None
-        status = self._finish(*self._told(crash))
+        status = self._finish(_crashed(self.case.closing, crash))
         try:
             self.keeper.renew()
         except HarnessError as error:
             self._lost = self._lost or f"the guest could not be renewed: {error.what}"
         return status
-
-    @staticmethod
-    def _told(crash: Crash) -> tuple[Status, str, None, Sequence[Finding]]:
-        """A crash as the end of a case."""
-        if crash.proven:
-            return Status.FAILED, crash.line(), None, (crashed(crash),)
-        return Status.INCONCLUSIVE, crash.line(), None, ()
 
     def _past_answering(self, failure: Failure) -> Status:
         """The case ends without a verdict on its frames; the guest gets a working driver for the next."""
@@ -332,10 +330,9 @@ class Session:
             self._capture.end(self.case.name, lambda _: True, 0.0)
         except LabError as lab:  # the driver does not answer because the guest does not
             self._lost = self._lost or lab.what
-            return self._finish(Status.INCONCLUSIVE, f"{lab.line()}; {failure.what}")
-        worst = [item for item in found if item.field == "fault"] or found
-        told = [*(item.line() for item in worst[:1]), failure.line()]
-        status = self._finish(Status.FAILED, "; ".join(told), found=found)
+            return self._finish(replace(self.case.closing, doubts=(f"{lab.line()}; {failure.what}",)))
+        worst = tuple(sorted(found, key=lambda item: item.field != "fault"))
+        status = self._finish(replace(self.case.closing, findings=worst, failure=failure.line()))
         self._held = None
         try:
             self.watch.renew()
@@ -351,7 +348,7 @@ class Session:
         except LabError as known:
             why = f"{known.line()}; {error.what}"
         self._lost = self._lost or why
-        return self._finish(Status.INCONCLUSIVE, why)
+        return self._finish(replace(self.case.closing, doubts=(why,)))
 
     def _require_lab(self) -> None:
         """Raise LabError when the lab knows what is wrong with itself."""
@@ -366,18 +363,19 @@ class Session:
         doubts = doubts_of(whole)
         if not doubts:
             return
+        self._record(Closing("", doubts=tuple(doubts)))
         judged = (Status.PASSED, Status.FAILED)
         self.results = [
             replace(result, status=Status.INCONCLUSIVE, reason=doubts[0]) if result.status in judged else result
             for result in self.results
         ]
 
-    def _judge(self, case: Case) -> CaseVerdict:
+    def _judge(self, case: Case) -> tuple[CaseVerdict, Closing]:
         """Wait for the frames that must come, close the capture's stretch and hold everything against the model."""
         now = self._settle()
         accounts = since(now, self._held)
         self._held = now
-        predictions = predict(case.steps, self._site)
+        case.predictions = predictions = predict(case.steps, self._site)
         wanted = sum(frames_of(prediction) for prediction in predictions)
 
         def enough(frames: Sequence[CapturedFrame]) -> bool:
@@ -387,34 +385,43 @@ class Session:
         frames, integrity = self._capture.frames(case.name), self._capture.integrity(case.name)
         integrity = replace(integrity, problems=(*integrity.problems, *self.lab.disturbed()))
         case.frames = (frames[0].number, frames[-1].number) if frames else None
-        judged = judge(predictions, case.steps, frames, integrity, self._site, accounts)
-        judged = self._late.named(case.name, judged, predictions, frames)
-        return doubted(with_findings(unmet(judged, predictions, case.wire), self.watch.findings()), self.lab)
+        guests = (frame.time_ns for frame in frames if frame.data[6:12] == self._site.guest_mac)
+        case.last_frame_ns = max(guests, default=0)
+        verdict = judge(predictions, case.steps, frames, integrity, self._site)
+        verdict = self._late.named(case.name, verdict, predictions, frames)
+        closing = replace(
+            case.closing, accounts=accounts, findings=tuple(self.watch.findings()), doubts=tuple(doubts_of(integrity))
+        )
+        if unvouched(closed(verdict, closing, predictions)):
+            closing = replace(closing, doubts=tuple(self.lab.broken()))
+        return verdict, closing
 
-    def _finish(
-        self, status: Status, reason: str, verdict: CaseVerdict | None = None, found: Sequence[Finding] = ()
-    ) -> Status:
+    def _finish(self, closing: Closing, verdict: CaseVerdict = _UNSEEN) -> Status:
+        """The case's result: recorded in the plan, told, and kept."""
         case = self.case
-        case.reason = reason
-        findings = verdict.findings if verdict else found
+        self._record(closing)
+        predictions = predict(case.steps, self._site) if case.predictions is None else case.predictions
+        whole = closed(verdict, closing, predictions)
+        case.reason = whole.reason
         result = CaseResult(
             id=case.name,
-            status=status,
-            reason=reason,
+            status=whole.status,
+            reason=whole.reason,
             seconds=round(time.monotonic() - case.started, 4),
-            datagrams=verdict.counts if verdict else DatagramCounts(),
-            findings=tuple(findings),
-            observed=verdict.observed if verdict else (),
-            background=dict(verdict.background) if verdict else {},
+            datagrams=whole.counts,
+            findings=whole.findings,
+            observed=whole.observed,
+            background=dict(whole.background),
             evidence=_evidence(case),
+            verdict_seconds=round((time.time_ns() - case.last_frame_ns) / 1e9, 4) if case.last_frame_ns else None,
         )
         if case.trial:
-            return status
+            return whole.status
         if self.results and self.results[-1].id == result.id:
             self.results.pop()  # a fixture's clean-up failed after the verdict: the case has one result, the worse
         self.results.append(result)
         self._emit(encode(result))
-        return status
+        return whole.status
 
 
 def _evidence(case: Case) -> dict[str, str]:
@@ -422,6 +429,22 @@ def _evidence(case: Case) -> dict[str, str]:
     forced = [describe(step.operation) for step in case.steps if isinstance(step.operation, Force)]
     evidence = {"frames": "-".join(map(str, case.frames))} if case.frames else {}
     return evidence | ({"provider told": "; ".join(dict.fromkeys(forced))} if forced else {})
+
+
+def _raised(closing: Closing, error: BaseException | None, where: str = "") -> Closing:
+    """The closing of a case whose test raised something, if anything: its class tells whose fault that was."""
+    if error is None:
+        return closing
+    if isinstance(error, LabError):
+        return replace(closing, doubts=(error.line(), *closing.doubts))
+    return replace(closing, failure=where + (error.line() if isinstance(error, HarnessError) else _one_line(error)))
+
+
+def _crashed(closing: Closing, crash: Crash) -> Closing:
+    """The closing of a case in which the guest crashed; without a stop code that proves nothing against the driver."""
+    if crash.proven:
+        return replace(closing, findings=(crashed(crash),))
+    return replace(closing, doubts=(crash.line(),))
 
 
 def _one_line(error: BaseException) -> str:

@@ -39,6 +39,7 @@ from harness.matrix.cells import CellJob
 from harness.matrix.events import Phase, encode
 from harness.model.site import Site
 from harness.nics import Nic
+from harness.plan import Header, closing_line, header_line, step_line
 from harness.pytest_plugin import CellPlugin
 from harness.report.results import CellResult
 from harness.report.status import Status, worst
@@ -46,13 +47,13 @@ from harness.session.case import Session
 from harness.session.keeper import GuestKeeper
 from harness.session.lab import CellLab, taps
 from harness.session.start import PROOF, Ready, Starter
+from harness.verify.closing import Closing
 from harness.vm import accelerator
 from harness.vm.domain import DomainSpec
 from harness.vm.libvirt import Connection
 from harness.vm.machine import Machine
 from harness.vm.saved import States
 from harness.wsk.operations import Step
-from harness.wsk.plan import Header, header_line, step_line
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -117,8 +118,8 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
         plan = stack.enter_context((job.folder / PLAN).open("w", encoding="utf-8"))
         plan.write(header_line(Header(job.run_id, site.profile.name, site.to_json(), str(job.cell))) + "\n")
 
-        def record(step: Step) -> None:
-            plan.write(step_line(step) + "\n")
+        def record(event: Step | Closing) -> None:
+            plan.write((step_line(event) if isinstance(event, Step) else closing_line(event)) + "\n")
 
         def tell(event: dict[str, Any]) -> None:
             if event.get("id") != PROOF:  # not a case of the suite
@@ -165,12 +166,18 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
         (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
         with notes.phase("suite"):
             _run_suite(job, session)
+        notes.timings |= _split(notes.timings.pop("suite"), session.verifying)
         with notes.phase("unload"):
             session.end(driver.unload)
         notes.facts |= {"memory of QEMU": f"{machine.resident_bytes() >> 20} MiB", **_facts(network)}
         with notes.phase("record"):
             session.doubt(capture.stop())
     return _result(job, session, notes)
+
+
+def _split(suite: float, verifying: float) -> dict[str, float]:
+    """The suite's seconds as those of the tests themselves and those of ending them with a verdict."""
+    return {"send": round(suite - verifying, 3), "verify": round(verifying, 3)}
 
 
 def site_of(guest: Guest, nic: Nic, network: Bridges) -> Site:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
 from xml.etree import ElementTree as ET
 
@@ -89,9 +88,6 @@ def taps(domain_xml: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def doubted(verdict: CaseVerdict, lab: Lab) -> CaseVerdict:
-    """The verdict, or inconclusive where the lab is broken and the case has nothing seen to vouch for it."""
-    if verdict.status is Status.INCONCLUSIVE or (verdict.status is Status.PASSED and verdict.counts.matched):
-        return verdict
-    words = lab.broken()
-    return replace(verdict, status=Status.INCONCLUSIVE, reason=words[0]) if words else verdict
+def unvouched(verdict: CaseVerdict) -> bool:
+    """Whether a case has nothing seen to vouch for it, so that a broken lab may be the cause of all that is said."""
+    return verdict.status is Status.FAILED or (verdict.status is Status.PASSED and not verdict.counts.matched)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from harness.crash.examine import Crash
-from harness.verify.verdict import CaseVerdict, Finding, Status, Verdict
+from harness.verify.verdict import Finding, Verdict
 
 
 class Watch(Protocol):
@@ -71,15 +70,3 @@ def crashed(crash: Crash) -> Finding:
     return Finding(
         Verdict.CRASH, None, None, sign.text if sign else "without a stop code", "Windows to run on", seen, detail
     )
-
-
-def with_findings(verdict: CaseVerdict, found: Sequence[Finding]) -> CaseVerdict:
-    """The verdict with the verifier's findings: they fail a case, unless its capture cannot vouch for anything."""
-    if not found:
-        return verdict
-    findings = (*verdict.findings, *found)
-    if verdict.status is Status.INCONCLUSIVE:
-        return replace(verdict, findings=findings)
-    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    reason = verdict.reason or found[0].line() + more
-    return replace(verdict, status=Status.FAILED, reason=reason, findings=findings)

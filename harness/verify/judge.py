@@ -1,4 +1,4 @@
-"""The verdict of a case: integrity first, then completions, datagrams, tshark's agreement and the driver's accounts.
+"""The verdict of a case by its frames: integrity first, then completions, datagrams and tshark's agreement.
 
 A capture that cannot be trusted makes a case inconclusive, whatever else was found: never passed, never failed.
 """
@@ -14,13 +14,13 @@ from harness.model.datagram import Prediction
 from harness.model.site import Site
 from harness.verify import background, neighbours
 from harness.verify.agree import agree
-from harness.verify.completions import judge_accounts, judge_completions
+from harness.verify.completions import judge_completions
 from harness.verify.dissect import dissect
 from harness.verify.match import Begun, Matched, Matcher
 from harness.verify.seen import Other
 from harness.verify.telling import limited, ordered
-from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Observation, Status, Verdict
-from harness.wsk.operations import Accounts, Step
+from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Observation, Verdict
+from harness.wsk.operations import Step
 
 
 def judge(
@@ -29,7 +29,6 @@ def judge(
     frames: Sequence[CapturedFrame],
     integrity: Integrity,
     site: Site,
-    accounts: Accounts | None = None,
     *,
     tshark: bool = True,
     begun: Begun | None = None,
@@ -43,7 +42,6 @@ def judge(
         frames: all frames captured between the case's markers, in capture order.
         integrity: whether the capture can be trusted there.
         site: the lab.
-        accounts: the driver's books after the case; ``None`` for a driver that keeps none.
         tshark: frames must carry tshark's dissection; false only where no tshark is in the game.
         begun: what ``bulk`` has matched before; its frames are not among ``frames``.
         set_aside: frames per name of protocol that are not among ``frames``, for they are not the guest's.
@@ -76,8 +74,6 @@ def judge(
         findings.extend(agreement.findings)
     completed = judge_completions(relevant, steps, site.profile)
     findings = [*completed.findings, *ordered(findings)]
-    if accounts is not None:
-        findings.extend(judge_accounts(accounts).findings)
     counts = DatagramCounts(
         expected=matched.expected,
         matched=matched.matched,
@@ -90,10 +86,10 @@ def judge(
         background=count,
     )
     findings = limited(findings, begun.untold)
-    status, reason = _status(doubts, findings)
     observed: tuple[Observation, ...] = (*completed.observed, *matched.observed.values())
     matches = tuple((expected.operation, expected.index, seen.frame) for expected, seen in matched.pairs)
-    return CaseVerdict(status, reason, counts, tuple(findings), observed, tuple(sorted(tally.items())), matches)
+    seen_beside = tuple(sorted(tally.items()))
+    return CaseVerdict(counts, tuple(findings), observed, seen_beside, matches, tuple(doubts))
 
 
 def doubts_of(integrity: Integrity) -> list[str]:
@@ -137,15 +133,3 @@ def _unknown_frame(other: Other) -> Finding:
     detail = "; ".join(f"{item.field} {item.seen}, not {item.expected}" for item in other.problems)
     what = f"{other.protocol}, {len(other.data)} bytes"
     return Finding(Verdict.UNEXPECTED, other.frame, None, "frame", "nothing", what, detail)
-
-
-def _status(doubts: Sequence[str], findings: Sequence[Finding]) -> tuple[Status, str]:
-    if doubts:
-        more = f" (and {len(doubts) - 1} more)" if len(doubts) > 1 else ""
-        return Status.INCONCLUSIVE, doubts[0] + more
-    failing = [item for item in findings if item.verdict is not Verdict.OFFLOAD]
-    chosen = failing or findings
-    if not chosen:
-        return Status.PASSED, ""
-    more = f" (and {len(chosen) - 1} more)" if len(chosen) > 1 else ""
-    return (Status.FAILED if failing else Status.INCONCLUSIVE), chosen[0].line() + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
@@ -113,19 +114,52 @@ class CaseVerdict:
     """The verdict of a case.
 
     Args:
-        status: passed, failed or inconclusive.
-        reason: one line; empty when passed.
         counts: datagrams by verdict.
         findings: what is wrong, worst first in the order found.
         observed: what was seen where nothing is asserted.
         background: frames per named protocol that are not the driver's.
         matches: step number, index of the datagram, frame number that completed it.
+        doubts: why nothing of this can be trusted, the most telling first; they make the case inconclusive.
+        failure: what went wrong beside the findings: the test's own assertion, a driver that does not answer.
+        skipped: why the case was not run.
     """
 
-    status: Status
-    reason: str = ""
     counts: DatagramCounts = DatagramCounts()
     findings: tuple[Finding, ...] = ()
     observed: tuple[Observation, ...] = ()
     background: tuple[tuple[str, int], ...] = ()
     matches: tuple[tuple[int, int, int], ...] = ()
+    doubts: tuple[str, ...] = ()
+    failure: str = ""
+    skipped: str = ""
+
+    @property
+    def status(self) -> Status:
+        """A capture that cannot be trusted makes a case inconclusive, whatever else was found."""
+        if self.skipped:
+            return Status.SKIPPED
+        if self.doubts:
+            return Status.INCONCLUSIVE
+        if self.failure or self._failing:
+            return Status.FAILED
+        return Status.INCONCLUSIVE if self.findings else Status.PASSED
+
+    @property
+    def reason(self) -> str:
+        """The status' cause in one line; empty when passed."""
+        if self.skipped:
+            return self.skipped
+        if self.doubts:
+            return _first(self.doubts)
+        told = _first([item.line() for item in self._failing or self.findings])
+        return "; ".join(filter(None, (told, self.failure)))
+
+    @property
+    def _failing(self) -> list[Finding]:
+        """Checksums that were left to hardware say nothing against the driver."""
+        return [item for item in self.findings if item.verdict is not Verdict.OFFLOAD]
+
+
+def _first(lines: Sequence[str]) -> str:
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return f"{lines[0]}{more}" if lines else ""

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import plan as plans
 from harness.capture.marker import Edge
 from harness.model.frames import encode
 from harness.wsk import operations as op
-from harness.wsk import plan as plans
 from tests.corpus import containers as made
 from tests.corpus.containers import Record
 from tests.corpus.story import SITE, Cases, marker

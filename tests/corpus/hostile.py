@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness import plan as plans
 from harness.errors import HarnessError
 from harness.model.predict import predict
 from harness.offline.stretches import Choice
 from harness.offline.verify import FileVerdict, Reader, verify_plan
 from harness.wsk import operations as op
-from harness.wsk import plan as plans
 from tests.corpus import containers as made
 from tests.corpus.containers import Record
 from tests.corpus.mutate import mutated

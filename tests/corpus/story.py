@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import plan as plans
 from harness.capture.marker import Edge, Marker
 from harness.model.addresses import mac_bytes
 from harness.model.predict import predict
 from harness.model.site import Site
 from harness.wsk import operations as op
-from harness.wsk import plan as plans
 from harness.wsk.types import AF_INET6
 from tests.corpus.containers import Record
 from tests.unit.verify_kit import HOST_MAC, Plan, at, done, packets, raw, site

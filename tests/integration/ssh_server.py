@@ -14,6 +14,8 @@ from typing import Self
 import paramiko
 from paramiko import common
 
+from tests.ssh_kit import Punctual
+
 
 class _Files(paramiko.SFTPServerInterface):
     """SFTP on the host's own files."""
@@ -48,7 +50,9 @@ class _Session(paramiko.ServerInterface):
         return common.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        threading.Thread(target=_run, args=(channel, command), daemon=True).start()
+        transport = channel.get_transport()
+        assert isinstance(transport, Punctual)
+        transport.once_taken(lambda: _run(channel, command))
         return True
 
 
@@ -126,7 +130,7 @@ class SshServer:
             while True:
                 connection, _ = self._socket.accept()
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                transport = paramiko.Transport(connection)
+                transport = Punctual(connection)
                 transport.add_server_key(self.host_key)
                 transport.set_subsystem_handler("sftp", paramiko.SFTPServer, _Files)
                 self._transports.append(transport)

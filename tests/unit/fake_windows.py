@@ -24,6 +24,7 @@ from paramiko.sftp import SFTP_NO_SUCH_FILE, SFTP_OP_UNSUPPORTED
 
 from harness.guests import powershell
 from harness.images.keys import KeyPair
+from tests.ssh_kit import Punctual
 
 OEM = "cp850"
 BEFORE, AFTER = "2026-01-01T00:00:00.0000000Z", "2026-01-01T00:05:00.0000000Z"
@@ -253,7 +254,7 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            transport = paramiko.Transport(connection)
+            transport = Punctual(connection)
             transport.add_server_key(self._host)
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer, _Files, self.machine)
             self._transports.append(transport)
@@ -264,7 +265,7 @@ class Server:
 
 
 class _Session(paramiko.ServerInterface):
-    def __init__(self, machine: FakeWindows, allowed: str, transport: paramiko.Transport) -> None:
+    def __init__(self, machine: FakeWindows, allowed: str, transport: Punctual) -> None:
         self._machine = machine
         self._allowed = allowed
         self._transport = transport
@@ -280,8 +281,7 @@ class _Session(paramiko.ServerInterface):
         return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        # A little later: paramiko tells the client that the request was taken only after this has returned.
-        threading.Timer(0.02, self._run, args=(channel, command.decode())).start()
+        self._transport.once_taken(lambda: self._run(channel, command.decode()))
         return True
 
     def _run(self, channel: paramiko.Channel, command: str) -> None:

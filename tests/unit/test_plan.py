@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import plan
 from harness.errors import UsageError
 from harness.model.site import Site
+from harness.verify.closing import Closing
+from harness.verify.verdict import Finding, Verdict
 from harness.wsk import operations as op
-from harness.wsk import plan
 from harness.wsk.types import Completion, ControlMessage, Endpoint, Family, Mdl, WskBuf
 from tests.unit.verify_kit import Plan, at, site
 
@@ -67,13 +69,27 @@ steps = st.builds(op.Step, words, st.text(max_size=20), operations, outcomes)
 def test_a_step_is_read_back_as_it_was_written(step: op.Step) -> None:
     line = plan.step_line(step)
     assert "\n" not in line
-    assert plan.parse_step(line) == step
+    assert plan.parse([plan.header_line(plan.Header("r", "linux")), line]).steps == (step,)
 
 
-@given(st.lists(steps, max_size=5, unique_by=lambda step: step.number))
-def test_a_plan_is_read_back_as_it_was_written(some: list[op.Step]) -> None:
+closings = st.builds(
+    Closing,
+    st.text(max_size=20),
+    st.none() | st.builds(op.Accounts, words, words),
+    st.lists(words, max_size=3).map(tuple),
+    findings=st.lists(
+        st.builds(Finding, st.sampled_from(Verdict), st.none() | words, st.none() | words, st.text(max_size=9)),
+        max_size=2,
+    ).map(tuple),
+    doubts=st.lists(st.text(max_size=9), max_size=2).map(tuple),
+    failure=st.text(max_size=9),
+)
+
+
+@given(st.lists(steps, max_size=5, unique_by=lambda step: step.number), st.lists(closings, max_size=3))
+def test_a_plan_is_read_back_as_it_was_written(some: list[op.Step], ends: list[Closing]) -> None:
     header = plan.Header("run-1", "linux", site().to_json(), "wine/e1000")
-    whole = plan.Plan(header, tuple(sorted(some, key=lambda step: step.number)))
+    whole = plan.Plan(header, tuple(sorted(some, key=lambda step: step.number)), tuple(ends))
     again = plan.parse(plan.lines(whole))
     assert again == whole
     assert Site.from_json(again.header.site) == site()
@@ -97,6 +113,8 @@ def changed(line: str, **values: Any) -> str:  # noqa: ANN401 - JSON
         (0, "[]", "line 1: a JSON object is wanted"),
         (0, '{"step": 1}', "line 1: the header is missing"),
         (0, '{"schema": 99}', "line 1: schema 99 is not known"),
+        (1, '{"closing": {"cases": "c"}}', 'line 2: closing has no field "cases", did you mean "case"?'),
+        (1, '{"closing": {"case": "c", "findings": [{"verdict": "lost"}]}}', "lost is none of ['matched', "),
         (2, '{"step": 2, "case": "c"}', 'line 3: "operation" is missing'),
         (2, '{"step": 2, "case": "c", "operation": {"op": "SendToo"}}', 'did you mean "SendTo"'),
         (2, '{"step": 2, "case": "c", "operation": {"op": "Close"}}', 'line 3: Close lacks "socket"'),

@@ -16,7 +16,9 @@ from harness.pytest_plugin import CellPlugin
 from harness.report.results import CaseResult
 from harness.report.status import Status
 from harness.session.case import Session
+from harness.verify.closing import Closing
 from harness.wsk import operations as op
+from harness.wsk.operations import Step
 from harness.wsk.types import Endpoint
 from tests.unit.verify_kit import captured, dissected, done, packets, raw, site
 
@@ -82,7 +84,15 @@ class Cell:
         self.folder = folder
         self.driver, self.bridge = FaultlessDriver(), Bridge()
         self.events: list[dict[str, Any]] = []
-        self.session = Session(SITE, self.driver, self.bridge, self.bridge.steps.append, self.events.append)
+        self.closings: list[Closing] = []
+        self.session = Session(SITE, self.driver, self.bridge, self.record, self.events.append)
+
+    def record(self, event: Step | Closing) -> None:
+        """Take a line of the plan."""
+        if isinstance(event, Step):
+            self.bridge.steps.append(event)
+        else:
+            self.closings.append(event)
 
     def run(self, text: str) -> CaseResult:
         """Run one test file and give its last result."""

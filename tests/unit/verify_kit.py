@@ -12,6 +12,7 @@ from harness.model.frames import ChecksumField, Packet, encode
 from harness.model.predict import predict
 from harness.model.profile import LINUX, StackProfile
 from harness.model.site import Site
+from harness.verify.closing import Closing, closed
 from harness.verify.dissect import dissect
 from harness.verify.judge import judge
 from harness.verify.seen import ChecksumState, address_text
@@ -183,7 +184,8 @@ def verdict(
     """The verdict of a plan: of what a faultless guest sends, or of the frames given."""
     predictions = plan.predict(where)
     seen = dissected(captured(raw(packets(predictions, where)) if frames is None else frames))
-    return judge(predictions, plan.steps, seen, integrity or Integrity(), where, accounts)
+    judged = judge(predictions, plan.steps, seen, integrity or Integrity(), where)
+    return closed(judged, Closing("case", accounts), predictions)
 
 
 def altered(frames: Sequence[bytes], index: int, change: Callable[[bytearray], object]) -> list[bytes]:

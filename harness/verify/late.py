@@ -32,9 +32,7 @@ class Late:
         strays = {item.frame for item in verdict.findings if _is_stray(item)}
         if strays and self._missed:
             found = self._recognised(strays, frames)
-            findings = tuple(_late(item, found) for item in verdict.findings)
-            reason = verdict.reason.replace(verdict.findings[0].line(), findings[0].line())
-            verdict = replace(verdict, findings=findings, reason=reason)
+            verdict = replace(verdict, findings=tuple(_late(item, found) for item in verdict.findings))
         missing = {item.operation for item in verdict.findings if item.verdict is Verdict.MISSING}
         matched = {(step, index) for step, index, _ in verdict.matches}
         for prediction in predictions if missing else ():

@@ -1,4 +1,4 @@
-"""The plan on disk (operations.jsonl): one JSON object per line, a header first, then one line per step.
+"""The plan on disk (operations.jsonl): one JSON object per line: a header, then one line per step and per closing.
 
 Pure text in and out; the caller owns the file. The codec follows the dataclasses of ``operations`` and ``types``, so a
 new operation needs nothing here. Fields at their defaults are left out; bytes are hexadecimal. Reading gives back what
@@ -14,14 +14,16 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from harness.errors import UsageError
+from harness.verify.closing import Closing
 from harness.wsk.operations import Operation, Outcome, Step
 
-SCHEMA = 1
+SCHEMA = 2
+_READ = (1, 2)  # 1 had no closings
 _OPERATIONS: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Operation)}
 
 
@@ -50,10 +52,11 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole plan: header and steps in order."""
+    """A whole plan: header, steps and closings in order."""
 
     header: Header
     steps: tuple[Step, ...]
+    closings: tuple[Closing, ...] = ()
 
 
 def header_line(header: Header) -> str:
@@ -72,11 +75,18 @@ def step_line(step: Step) -> str:
     )
 
 
+def closing_line(closing: Closing) -> str:
+    """How a case ended as its line, without the line end."""
+    return _dump({"closing": _encode_fields(closing)})
+
+
 def lines(plan: Plan) -> Iterator[str]:
-    """All lines of a plan, each without its line end."""
+    """All lines of a plan, each without its line end; a case's closing follows all steps."""
     yield header_line(plan.header)
     for step in plan.steps:
         yield step_line(step)
+    for closing in plan.closings:
+        yield closing_line(closing)
 
 
 def parse(text: Iterable[str]) -> Plan:
@@ -87,6 +97,7 @@ def parse(text: Iterable[str]) -> Plan:
     """
     header: Header | None = None
     steps: list[Step] = []
+    closings: list[Closing] = []
     for number, line in enumerate(text, 1):
         if not line.strip():
             continue
@@ -94,6 +105,8 @@ def parse(text: Iterable[str]) -> Plan:
             value = _load(line)
             if header is None:
                 header = _header(value)
+            elif "closing" in value:
+                closings.append(_decode_fields(Closing, value["closing"], "closing"))
             else:
                 steps.append(_step(value))
                 if len(steps) > 1 and steps[-1].number <= steps[-2].number:
@@ -102,19 +115,7 @@ def parse(text: Iterable[str]) -> Plan:
             raise UsageError(f"operations plan, line {number}: {error}") from None
     if header is None:
         raise UsageError("operations plan: it is empty", mend='its first line must be the header {"schema": 1, ...}')
-    return Plan(header, tuple(steps))
-
-
-def parse_step(line: str) -> Step:
-    """Read one step's line.
-
-    Raises:
-        UsageError: it is not one.
-    """
-    try:
-        return _step(_load(line))
-    except _BadLineError as error:
-        raise UsageError(f"operations plan: {error}") from None
+    return Plan(header, tuple(steps), tuple(closings))
 
 
 def _dump(value: Mapping[str, Any]) -> str:
@@ -134,8 +135,8 @@ def _load(line: str) -> dict[str, Any]:
 def _header(value: dict[str, Any]) -> Header:
     if "schema" not in value:
         raise _BadLineError('the header is missing (an object with "schema")')
-    if value["schema"] != SCHEMA:
-        raise _BadLineError(f"schema {value['schema']!r} is not known, this version reads {SCHEMA}")
+    if value["schema"] not in _READ:
+        raise _BadLineError(f"schema {value['schema']!r} is not known, this version reads up to {SCHEMA}")
     site = value.get("site", {})
     if not isinstance(site, dict):
         raise _BadLineError('"site" must be an object')
@@ -272,14 +273,20 @@ def _decode_scalar(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
         if not isinstance(value, hint):
             raise _BadLineError(f"{where} must be {'true or false' if hint is bool else 'a string'}, not {value!r}")
         return value
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return _member(hint, value, where)
     if not isinstance(value, int) or isinstance(value, bool):
         raise _BadLineError(f"{where} must be a whole number, not {value!r}")
     if isinstance(hint, type) and issubclass(hint, IntEnum):
-        try:
-            return hint(value)
-        except ValueError:
-            raise _BadLineError(f"{where}: {value} is none of {[item.value for item in hint]}") from None
+        return _member(hint, value, where)
     return value
+
+
+def _member(hint: type[IntEnum | StrEnum], value: Any, where: str) -> Any:  # noqa: ANN401
+    try:
+        return hint(value)
+    except ValueError:
+        raise _BadLineError(f"{where}: {value} is none of {[item.value for item in hint]}") from None
 
 
 def _key(hint: Any, value: str, where: str) -> Any:  # noqa: ANN401
