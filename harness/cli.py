@@ -295,15 +295,21 @@ def driver_sign(
 
 @app.command()
 def accept(
-    guest: Annotated[str, typer.Option("--guest", help="Windows guest that has an image.")],
+    guest: Annotated[str, typer.Option("--guest", help="Windows guest that has an image.")] = "",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder [default: accept/GUEST].")] = None,
     step: Annotated[list[str] | None, typer.Option("--step", help="Only this step; several times.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Only list the steps and what each settles.")] = False,
     json: Json = False,
     no_install: NoInstall = False,
 ) -> None:
     """Settle on a real Windows what only Windows can tell: every step run, judged and timed, and a report to send."""
     from harness.accept import command as acceptance
 
+    if list_:
+        acceptance.show_list(as_json=json)
+        return
+    if not guest:
+        raise UsageError("no guest is named", mend="harness accept --guest NAME, or --list to see the steps")
     raise typer.Exit(acceptance.run(guest, output or Path("accept") / guest, tuple(step or ()), as_json=json))
 
 

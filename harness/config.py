@@ -10,12 +10,12 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import UsageError
-from harness.matrix.cells import HostLab
+from harness.matrix.cells import HostLab, WindowsOptions
 
 FILE_NAME = "harness.toml"
 
@@ -47,6 +47,23 @@ class LabConfig(BaseModel):
     def host(self) -> HostLab | None:
         """The host's libvirt and bridges; ``None`` for a lab in namespaces of its own."""
         return HostLab(self.uri, self.bridge, self.control_bridge, self.control_address) if self.uri else None
+
+
+class WindowsConfig(BaseModel):
+    """``[windows]``: what is asked of Windows guests alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    driver_verifier: bool = False
+    """Driver Verifier watches the driver under test with its standard checks."""
+    nic_driver: Path | None = None
+    """Folder of a driver package (one .inf) for the NIC under test."""
+    offloads: Literal["keep", "off", "on"] = "keep"
+    """What the NIC's driver is told to leave to the NIC."""
+
+    def options(self) -> WindowsOptions:
+        """The same as the cells take it."""
+        return WindowsOptions(self.driver_verifier, self.nic_driver, self.offloads)
 
 
 class Need(BaseModel):
@@ -91,6 +108,7 @@ class Config(BaseModel):
     jobs: Annotated[int, Field(ge=1)] | None = None
     """Cells at the same time; absent takes the number of cores."""
     lab: LabConfig = LabConfig()
+    windows: WindowsConfig = WindowsConfig()
 
 
 def load(path: Path | None = None) -> Config:
@@ -130,6 +148,9 @@ def _relative_to(config: Config, folder: Path) -> Config:
     paths["drivers"] = {name: absolute(path) for name, path in config.drivers.items()}
     paths["history"] = absolute(config.history)
     paths["known"] = config.known and absolute(config.known)
+    package = config.windows.nic_driver
+    if package is not None:
+        paths["windows"] = config.windows.model_copy(update={"nic_driver": absolute(package)})
     paths["output"] = config.output and absolute(config.output)
     return config.model_copy(update=paths)
 
@@ -155,7 +176,7 @@ def _first_problem(error: ValidationError, file: Path, text: str) -> str:
 
 def _keys_beside(keys: list[str]) -> list[str]:
     """Names of the keys that are allowed where the last of ``keys`` stands."""
-    tables: dict[str, type[BaseModel]] = {"lab": LabConfig, "require": Need}
+    tables: dict[str, type[BaseModel]] = {"lab": LabConfig, "windows": WindowsConfig, "require": Need}
     return sorted(tables.get(keys[0], Config).model_fields if len(keys) > 1 else Config.model_fields)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -41,6 +42,18 @@ def run(name: str, folder: Path, steps: tuple[str, ...], *, as_json: bool = Fals
             keep(folder, image.folder)
         print(f"report to send: {text} (it has no secrets in it)", file=sys.stderr)
     return code
+
+
+def show_list(*, as_json: bool = False) -> None:
+    """Print the steps in their order, each with what it does and which statements about Windows it settles."""
+    from harness.accept.steps import STEPS
+
+    if as_json:
+        rows = [{"id": step.id, "title": step.title, "settles": step.settles} for step in STEPS]
+        print(json.dumps({"schema": 1, "steps": rows}, indent=1))
+        return
+    for number, step in enumerate(STEPS, 1):
+        print(f"{number:2} {step.id:12} {step.title}\n{'':15} settles: {step.settles}")
 
 
 def keep(folder: Path, image: Path) -> Path:

@@ -15,16 +15,27 @@ from typing import Any
 
 from harness.capture.frames import CapturedFrame
 from harness.model.profile import Situation
-from harness.wsk.operations import Bind, Close, GetLocalAddress, Open, Operation, Outcome, SendTo
-from harness.wsk.types import Endpoint, Family, WskBuf
+from harness.wsk import options as opt
+from harness.wsk.operations import (
+    Bind,
+    Close,
+    GetLocalAddress,
+    GetOption,
+    Open,
+    Operation,
+    Outcome,
+    SendMessages,
+    SendTo,
+)
+from harness.wsk.types import ControlMessage, Endpoint, Family, WskBuf
 
 PEER4, PEER6 = ip_address("192.0.2.1"), ip_address("2001:db8:0:1::1")
 ANY4, ANY6 = ip_address("0.0.0.0"), ip_address("::")
 OWN4, OWN6 = ip_address("192.0.2.10"), ip_address("2001:db8:0:1::10")
 GROUP4, GROUP6 = ip_address("233.252.0.1"), ip_address("ff0e::db8:1")
 BROADCAST = ip_address("192.0.2.255")
-PORT = 40000
-_S = 1
+PORT, _TAKEN = 40000, 40001
+_S, _S2 = 1, 2
 _ETHERNET = 14
 _MINIMUM = 60
 
@@ -46,8 +57,16 @@ class Probe:
     frames: int = 0
 
 
-def _bound(family: Family = Family.INET) -> tuple[Operation, ...]:
-    return Open(_S, family), Bind(_S, Endpoint(OWN4 if family is Family.INET else OWN6, 0))
+def _bound(family: Family = Family.INET, port: int = 0) -> tuple[Operation, ...]:
+    return Open(_S, family), Bind(_S, Endpoint(OWN4 if family is Family.INET else OWN6, port))
+
+
+def _any() -> tuple[Operation, ...]:
+    return Open(_S, Family.INET), Bind(_S, Endpoint(ANY4, 0))
+
+
+def _with(option: opt.SocketOption) -> tuple[Operation, ...]:
+    return *_bound(), option.on(_S)
 
 
 def _send(to: Endpoint | None, size: int = 18, **changes: Any) -> SendTo:  # noqa: ANN401 (fields of SendTo)
@@ -80,14 +99,32 @@ PROBES: tuple[Probe, ...] = (
     Probe("flags", (*_bound(), _send(_at(PEER4), flags=1)), Situation.RESERVED_FLAGS),
     Probe("local unbound", (Open(_S, Family.INET), GetLocalAddress(_S)), Situation.LOCAL_UNBOUND),
     Probe("bound twice", (*_bound(), Bind(_S, Endpoint(OWN4, 0))), Situation.BOUND_TWICE),
-    Probe("foreign bind", (Open(_S, Family.INET), Bind(_S, Endpoint(PEER4, 0))), None),
+    Probe("foreign bind", (Open(_S, Family.INET), Bind(_S, Endpoint(PEER4, 0))), Situation.FOREIGN_SOURCE),
     Probe("category", (Open(_S, Family.INET, 1),), Situation.CATEGORY),
-)
+    Probe("taken port", (*_bound(port=_TAKEN), Open(_S2, Family.INET), Bind(_S2, Endpoint(OWN4, _TAKEN))),
+          Situation.ADDRESS_IN_USE),
+    Probe("too big for DF", (*_with(opt.mtu_discover(Family.INET, opt.PMTUDISC_DO)), _send(_at(PEER4), 4000)),
+          Situation.TOO_BIG_FOR_DF),
+    Probe("mapped, v6only", (*_bound(Family.INET6), _send(_at(ip_address(f"::ffff:{PEER4}")))), Situation.V6ONLY),
+    Probe("foreign source", (*_any(), _send(_at(PEER4), control=(opt.pktinfo(ip_address("192.0.2.99")),))),
+          Situation.FOREIGN_SOURCE),
+    Probe("ECN CE", (*_bound(), _send(_at(PEER4), control=(opt.ecn(Family.INET, opt.ECN_CE),))),
+          Situation.CONTROL_REFUSED),
+    Probe("unknown control", (*_bound(), _send(_at(PEER4), control=(ControlMessage(opt.IPPROTO_IP, 99, bytes(4)),))),
+          Situation.CONTROL_UNKNOWN),
+    Probe("segments", (*_bound(), _send(_at(PEER4), 1200, control=(opt.segment(400),))), Situation.SEGMENTATION, 3),
+    Probe("segment too big", (*_bound(), _send(_at(PEER4), 4000, control=(opt.segment(2000),))),
+          Situation.SEGMENT_TOO_BIG),
+    Probe("list with one too big", (*_bound(), SendMessages(_S, (WskBuf.of(b"fits"), WskBuf.of(bytes(65508))),
+                                                            _at(PEER4))), Situation.PARTIAL_LIST),
+    Probe("unknown option", (*_bound(), GetOption(_S, opt.SOL_SOCKET, 0x7777, 4)), Situation.OPTION_UNKNOWN),
+)  # fmt: skip
 
 
 def plan(probe: Probe) -> tuple[Operation, ...]:
-    """The probe's operations with its socket closed behind them; one that does not open is not closed."""
-    return probe.operations if isinstance(probe.operations[-1], Open) else (*probe.operations, Close(_S))
+    """The probe's operations with its sockets closed behind them; one that does not open is not closed."""
+    opened = [operation.socket for operation in probe.operations[:-1] if isinstance(operation, Open)]
+    return (*probe.operations, *(Close(number) for number in reversed(opened)))
 
 
 def status(probe: Probe, outcomes: Sequence[Outcome]) -> int:

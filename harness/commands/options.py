@@ -89,6 +89,7 @@ def request_of(
         memory_mib=settings.lab.memory,
         host=settings.lab.host(),
         cold=cold,
+        windows=settings.windows.options(),
         **parts,
     )
 

@@ -65,6 +65,12 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
         verifier: Annotated[
             bool, typer.Option("--verifier/--no-verifier", help="Watch the driver in the guest.")
         ] = True,
+        driver_verifier: Annotated[
+            bool, typer.Option("--driver-verifier", help="Windows guests: Driver Verifier watches the driver.")
+        ] = False,
+        nic_driver: Annotated[
+            Path | None, typer.Option("--nic-driver", help="Windows guests: driver package for the NIC under test.")
+        ] = None,
         no_install: NoInstall = False,
     ) -> None:
         """Run the suite on every guest x NIC, and report."""
@@ -93,6 +99,11 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
             output=output or settings.output,
             verifier=verifier,
             adapter=adapter or settings.adapter,
+            windows=replace(
+                request.windows,
+                driver_verifier=driver_verifier or request.windows.driver_verifier,
+                nic_driver=nic_driver.absolute() if nic_driver else request.windows.nic_driver,
+            ),
         )
         options = launch.Options(resume=resume, retry=retry, shard=shared.shard(shard), scheduler=scheduler)
         # A run into a folder of somebody's choice leaves no other file, unless a history is kept here.

@@ -110,6 +110,15 @@ class Guest(ABC):
     login_seconds: float = 60.0
     crash_seconds: float = 0.0
 
+    def prepare(self, shell: _Connection, connect: Callable[[], _Connection]) -> _Connection:
+        """Make a guest that has just booted what the run asks for; gives the connection that is then the right one.
+
+        Args:
+            shell: the way into it.
+            connect: makes another one after a restart.
+        """
+        return shell
+
     @abstractmethod
     def boot_spec(self) -> BootSpec:
         """Kernel, disks, memory and machine."""

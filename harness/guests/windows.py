@@ -105,7 +105,8 @@ class WindowsGuest(Guest):
         image: what it boots.
         scratch: folder for the overlay that takes what this run writes; on a disk, since it may grow to gigabytes.
         offloads: "off", "on" or "keep": what the NIC's driver is told to leave to the NIC.
-        verified: drivers that Driver Verifier watches.
+        verified: file names of drivers that Driver Verifier watches.
+        package: folder with a driver package for the NIC under test.
         memory_mib: in place of the image's.
     """
 
@@ -126,6 +127,7 @@ class WindowsGuest(Guest):
         *,
         offloads: str = "keep",
         verified: Sequence[str] = (),
+        package: Path | None = None,
         memory_mib: int | None = None,
     ) -> None:
         self.name = image.name
@@ -134,12 +136,8 @@ class WindowsGuest(Guest):
         self._scratch = scratch
         self._offloads = offloads
         self._verified = tuple(verified)
+        self._package = package
         self._memory_mib = memory_mib
-
-    @property
-    def state_key(self) -> str:
-        """What a saved machine of this guest depends on besides its image: Driver Verifier has states of its own."""
-        return f"verifier={','.join(sorted(self._verified))}" if self._verified else ""
 
     def boot_spec(self) -> BootSpec:
         """The image's machine on a new overlay: what a run writes is gone after it."""
@@ -171,6 +169,8 @@ class WindowsGuest(Guest):
         if self.nic_facts.get("version"):
             words = ("driver", "version", "provider")
             found["NIC driver"] = " ".join(str(self.nic_facts[word]) for word in words if self.nic_facts.get(word))
+        if self._verified:
+            found["Driver Verifier"] = f"standard checks of {', '.join(self._verified)}"
         return found
 
     def obstacle(self, nic: Nic) -> str:
@@ -199,6 +199,25 @@ class WindowsGuest(Guest):
         supposed = super().profile()
         seen = observations.read(self.image.folder / observations.FILE)
         return observations.apply(supposed, seen) if seen else supposed
+
+    def prepare(self, shell: _Connection, connect: Callable[[], _Connection]) -> _Connection:
+        """Install the driver package and set Driver Verifier, and restart for either; the run's overlay keeps both.
+
+        Raises:
+            UsageError, Failure: as ``install_package``.
+            LabError: Driver Verifier refuses, or does not watch after the restart.
+            AwaitTimeout: the restart is not over in time.
+        """
+        if self._package is not None:
+            self.install_package(shell, self._package)
+        if self._verified:
+            self.set_verifier(shell, self._verified)
+        if self._package is None and not self._verified:
+            return shell
+        shell = self.restart(shell, connect)
+        if self._verified and not self.verified(shell):
+            raise LabError(f"Driver Verifier does not watch {', '.join(self._verified)} after the restart")
+        return shell
 
     def configure_dut(self, shell: Shell, link: Link, timeout: float = 60.0) -> None:
         """Find the NIC under test by its MAC, prepare it, and give it addresses, neighbours and MTU.

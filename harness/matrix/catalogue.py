@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import LabError, UsageError
 from harness.images.windows import NOT_TRIED
+from harness.matrix.cells import WindowsOptions
 
 if TYPE_CHECKING:
     from harness.guests.base import Guest
@@ -73,6 +74,29 @@ def check_nic(name: str) -> None:
     nics.get(name)
 
 
+def is_windows(name: str) -> bool:
+    """Whether a guest is a Windows one."""
+    return name not in _IMAGES
+
+
+def check_windows(options: WindowsOptions, guests: Iterable[str]) -> None:
+    """See that what is asked of Windows guests can be had.
+
+    Raises:
+        UsageError: no guest is a Windows one, or the driver package is not one.
+    """
+    if options == WindowsOptions():
+        return
+    if not any(is_windows(name) for name in guests):
+        raise UsageError(
+            "Driver Verifier, driver packages and offloads belong to Windows, and no Windows guest is asked for",
+            mend="the Wine guest has the harness's own verifier, and NIC options such as e1000+csum=off",
+        )
+    folder = options.nic_driver
+    if folder is not None and len(list(folder.glob("*.inf"))) != 1:
+        raise UsageError(f"{folder} is no driver package: a folder with one .inf file is wanted")
+
+
 def prepare_guest(name: str, say: Say, *, refresh: bool = False) -> str:
     """Have the guest's image in the cache, building it when it is not there, and return its key."""
     check_guest(name)
@@ -89,8 +113,14 @@ def prepare_guest(name: str, say: Say, *, refresh: bool = False) -> str:
     return image.key
 
 
-def guest(name: str, image: str) -> Guest:
+def guest(name: str, image: str, options: WindowsOptions | None = None, driver: str = "") -> Guest:
     """The guest of that name, ready to boot the image of that key.
+
+    Args:
+        name: which.
+        image: key of its image.
+        options: what a Windows guest is asked besides.
+        driver: file name of the driver under test, for its Driver Verifier.
 
     Raises:
         UsageError: no such guest.
@@ -103,7 +133,14 @@ def guest(name: str, image: str) -> Guest:
         found = windows.find(name)
         if found is None:
             raise LabError(f"the image of {name} is gone", mend="`harness image build windows` makes one")
-        return windows.WindowsGuest(found, windows.scratch_folder(f"{name}-{uuid.uuid4().hex[:12]}"))
+        options = options or WindowsOptions()
+        return windows.WindowsGuest(
+            found,
+            windows.scratch_folder(f"{name}-{uuid.uuid4().hex[:12]}"),
+            offloads=options.offloads,
+            verified=(driver,) if options.driver_verifier else (),
+            package=options.nic_driver,
+        )
     from harness.guests.wine import WineGuest
     from harness.images import wine
 

@@ -54,6 +54,21 @@ class HostLab:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowsOptions:
+    """What is asked of Windows guests alone, before their first case.
+
+    Args:
+        driver_verifier: Driver Verifier watches the driver under test with its standard checks.
+        nic_driver: folder of a driver package that is installed for the NIC under test; ``None`` takes what is there.
+        offloads: "off", "on" or "keep": what the NIC's driver is told to leave to the NIC.
+    """
+
+    driver_verifier: bool = False
+    nic_driver: Path | None = None
+    offloads: str = "keep"
+
+
+@dataclass(frozen=True, slots=True)
 class CellJob:
     """All that a worker needs to know to run a cell.
 
@@ -73,6 +88,7 @@ class CellJob:
         passing: no state is saved with this driver loaded, for nobody will want it again.
         only: ids of the cases to run; empty runs the whole suite.
         adapter: who drives ``driver`` when it is not the sample's kind (``harness.adapter``); empty for the sample.
+        windows: what is asked of a Windows guest alone.
     """
 
     cell: Cell
@@ -90,6 +106,7 @@ class CellJob:
     passing: bool = False
     only: tuple[str, ...] = ()
     adapter: str = ""
+    windows: WindowsOptions = WindowsOptions()
 
     @property
     def isolated(self) -> bool:
@@ -106,6 +123,9 @@ class CellJob:
         value: dict[str, Any] = json.loads(text)
         value["cell"] = Cell(**value["cell"])
         value["host"] = HostLab(**value["host"]) if value["host"] else None
+        windows = value["windows"]
+        windows["nic_driver"] = Path(windows["nic_driver"]) if windows["nic_driver"] else None
+        value["windows"] = WindowsOptions(**windows)
         value["folder"] = Path(value["folder"])
         value["driver"] = Path(value["driver"])
         value["relay"] = Path(value["relay"])

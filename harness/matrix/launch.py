@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.history.store import History
 from harness.matrix import catalogue, retry
 from harness.matrix.admission import RESERVE_MIB, Admission, available_mib, longest_first, need_mib
-from harness.matrix.cells import Cell, CellJob, HostLab
+from harness.matrix.cells import Cell, CellJob, HostLab, WindowsOptions
 from harness.matrix.events import Event
 from harness.matrix.ledger import PLAN_FILE, Ledger, begin, digest, finished, unfinished
 from harness.matrix.run import run_cells
@@ -41,7 +41,7 @@ class Request:
         pytest_args: further arguments for pytest in every cell.
         output: the run's folder; ``None`` makes a dated one under ``runs/``.
         jobs: cells at the same time; ``None`` takes the number of cores.
-        memory_mib, host, cold, adapter: as in ``CellJob``.
+        memory_mib, host, cold, adapter, windows: as in ``CellJob``.
     """
 
     guests: tuple[str, ...]
@@ -60,6 +60,7 @@ class Request:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     require: tuple[Requirement, ...] = ()
+    windows: WindowsOptions = field(default_factory=WindowsOptions)
 
     def all_cells(self) -> list[Cell]:
         """All pairs, or triples, guest by guest, each once; filtered or not."""
@@ -98,6 +99,7 @@ def check(request: Request) -> None:
     request.cells()
     if request.driver is not None and not request.driver.is_file():
         raise UsageError(f"no such driver file: {request.driver}")
+    catalogue.check_windows(request.windows, request.guests)
     for path in request.suite:
         if not Path(str(path).split("::", 1)[0]).exists():
             raise UsageError(f"no such suite: {path}")
@@ -338,4 +340,5 @@ def _job(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: 
         host=request.host,
         cold=request.cold,
         adapter=adapters.absolute(request.adapter),
+        windows=request.windows,
     )

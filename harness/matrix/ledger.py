@@ -57,7 +57,8 @@ def digest(jobs: Sequence[CellJob]) -> str:
     for job in jobs:
         driver = hashlib.sha256(job.driver.read_bytes()).hexdigest() if job.driver.is_file() else ""
         suite = [str(path) for path in job.suite]
-        parts.append([str(job.cell), driver, job.image, suite, list(job.pytest_args), list(job.only)])
+        asked = [list(job.pytest_args), list(job.only), repr(job.windows)]
+        parts.append([str(job.cell), driver, job.image, suite, *asked])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -95,6 +95,7 @@ def run_parcel(parcel: Parcel) -> dict[str, Any]:
             relay=root / "in" / "relay" / job.relay.name,
             verifier=root / "in" / "verifier" / job.verifier.name if job.verifier else None,
             suite=tuple(root / "in" / f"suite{number}" / path.name for number, path in enumerate(job.suite)),
+            windows=replace(job.windows, nic_driver=root / "in" / "nic" if job.windows.nic_driver else None),
             image=_image(job),
         )
         result = CellProcess(job, lambda cell, event: None).run()
@@ -108,6 +109,8 @@ def pack(job: CellJob) -> Parcel:
     files = {f"driver/{job.driver.name}": job.driver, f"relay/{job.relay.name}": job.relay}
     if job.verifier is not None:
         files[f"verifier/{job.verifier.name}"] = job.verifier
+    if job.windows.nic_driver is not None:
+        files["nic"] = job.windows.nic_driver
     for number, path in enumerate(job.suite):
         files[f"suite{number}/{path.name}"] = Path(str(path).split("::", 1)[0])
     return Parcel(job.to_json(), _tar(files), __version__)

@@ -96,7 +96,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
     """
     notes = _Notes(emit)
     nic = nics.get(job.cell.nic)
-    guest = catalogue.guest(job.cell.guest, job.image)
+    guest = catalogue.guest(job.cell.guest, job.image, job.windows, job.driver.name)
     if reason := guest.obstacle(nic):
         guest.close()
         return CellResult(job.cell.guest, job.cell.nic, Status.SKIPPED, reason=reason)

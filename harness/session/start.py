@@ -227,6 +227,7 @@ class Starter:
             self._machine.await_console(self._guest.ready_line, self._guest.boot_seconds)
         shell = self._login()
         with self._phase("configure"):
+            self._shell = shell = self._guest.prepare(shell, self._connect)
             self._guest.configure_dut(shell, self._site)
 
     def _login(self) -> Shell:

@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from harness.accept import observations, probes, report, run, steps
+from harness.accept import command, observations, probes, report, run, steps
 from harness.accept.bench import Bench
 from harness.accept.report import Acceptance, StepResult
 from harness.accept.steps import Found, Step
@@ -20,11 +20,14 @@ from harness.drivers import build as drivers
 from harness.drivers import sign
 from harness.errors import AwaitTimeout, Failure, LabError, UsageError
 from harness.guests.windows import WindowsGuest, WindowsImage
+from harness.model.predict import predict
 from harness.model.profile import WINDOWS, Mark, Situation
 from harness.report.status import Status
+from harness.wsk import operations as op
 from harness.wsk.operations import Bind, Close, Open, Outcome
 from harness.wsk.types import Completion
 from tests.unit.fake_windows import FakeWindows, Server
+from tests.unit.verify_kit import done, site
 from tests.unit.windows_kit import need
 
 MAC = bytes.fromhex("525400d00001")
@@ -55,6 +58,14 @@ def test_every_step_settles_something_and_has_a_name_of_its_own() -> None:
     names = [step.id for step in steps.STEPS]
     assert len(set(names)) == len(names)
     assert all(step.settles and step.title for step in steps.STEPS)
+
+
+def test_the_list_says_what_each_step_settles(capsys: pytest.CaptureFixture[str]) -> None:
+    command.show_list()
+    said = capsys.readouterr().out
+    assert all(step.id in said and step.settles in said for step in steps.STEPS)
+    command.show_list(as_json=True)
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)["steps"]] == [step.id for step in steps.STEPS]
 
 
 def test_steps_are_chosen_by_name_in_the_list_s_order() -> None:
@@ -102,10 +113,26 @@ def test_probes_close_what_they_open() -> None:
         assert isinstance(plan[-1], Close) or len(plan) == 1
 
 
-def test_every_status_that_is_open_has_a_probe_or_needs_more_than_one_call() -> None:
+def test_every_status_that_only_windows_can_settle_has_a_probe() -> None:
     probed = {probe.situation for probe in probes.PROBES}
-    assert {Situation.UNBOUND, Situation.OVERSIZE, Situation.NO_DESTINATION, Situation.BROADCAST_DENIED} <= probed
-    assert {Situation.WRONG_FAMILY, Situation.INVALID_DESTINATION, Situation.LOCAL_UNBOUND} <= probed
+    ours = {Situation.NOT_OPEN}  # the driver answers it
+    still_open = {situation for situation, rule in WINDOWS.statuses.items() if rule.mark is not Mark.DOCUMENTED}
+    assert still_open - probed == ours
+
+
+@pytest.mark.parametrize("probe", [probe for probe in probes.PROBES if probe.situation], ids=lambda probe: probe.name)
+def test_a_probe_asks_about_the_situation_that_it_names(probe: probes.Probe) -> None:
+    """By the model itself: only the last call is anything but plain."""
+    steps = tuple(
+        op.Step(number, probe.name, operation, Outcome(completion=done()))
+        for number, operation in enumerate(probe.operations)
+    )
+    *before, asked = predict(steps, site(WINDOWS))
+    assert probe.situation is not None
+    rule = WINDOWS.status(probe.situation)
+    assert rule.named <= asked.status.named  # some are two situations at once
+    assert rule.cite in asked.status.cite
+    assert all(other.status == WINDOWS.status(Situation.ACCEPTED) for other in before)
 
 
 def test_habits_are_read_from_the_frames() -> None:

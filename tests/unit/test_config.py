@@ -8,6 +8,7 @@ import pytest
 
 from harness.config import Config, line_of, load
 from harness.errors import EXIT_USAGE, UsageError
+from harness.matrix.cells import WindowsOptions
 
 
 def write(folder: Path, text: str) -> Path:
@@ -47,6 +48,13 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     config = load(write(tmp_path, 'driver = "out/my.sys"\nsuite = ["tests", "/elsewhere"]\n'))
     assert config.driver == tmp_path / "out/my.sys"
     assert config.suite == (tmp_path / "tests", Path("/elsewhere"))
+
+
+def test_what_is_asked_of_windows_guests(tmp_path: Path) -> None:
+    config = load(write(tmp_path, '[windows]\ndriver_verifier = true\nnic_driver = "NetKVM"\noffloads = "off"\n'))
+    assert config.windows.options() == WindowsOptions(True, tmp_path / "NetKVM", "off")
+    assert load(write(tmp_path, "")).windows.options() == WindowsOptions()
+    assert "harness.toml:2: `windows.offloads`" in refused(tmp_path, '[windows]\noffloads = "no"\n')
 
 
 def test_unknown_key_names_file_line_and_the_nearest(tmp_path: Path) -> None:

@@ -9,14 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import AwaitTimeout, Failure, HarnessError, LabError, UsageError
+from harness.matrix import catalogue
 from harness.matrix import run as matrix
-from harness.matrix.cells import Cell, CellJob
+from harness.matrix.cells import Cell, CellJob, WindowsOptions
 from harness.matrix.events import Collected, Event, Phase, decode, encode
 from harness.matrix.worker import Interrupted, verdict
 from harness.report.results import CaseResult, CellResult
@@ -69,6 +71,17 @@ def run_one(folder: Path, **options: Any) -> tuple[CellResult, list[Event]]:  # 
 def test_a_job_survives_the_way_to_the_worker(tmp_path: Path) -> None:
     sent = job(tmp_path)
     assert CellJob.from_json(sent.save().read_text()) == sent
+    asked = replace(sent, windows=WindowsOptions(driver_verifier=True, nic_driver=tmp_path / "NetKVM", offloads="off"))
+    assert CellJob.from_json(asked.save().read_text()) == asked
+
+
+def test_what_is_asked_of_windows_needs_a_windows_guest(tmp_path: Path) -> None:
+    catalogue.check_windows(WindowsOptions(), ["wine"])
+    with pytest.raises(UsageError, match="no Windows guest is asked for"):
+        catalogue.check_windows(WindowsOptions(driver_verifier=True), ["wine"])
+    catalogue.check_windows(WindowsOptions(driver_verifier=True), ["wine", "ws2022"])
+    with pytest.raises(UsageError, match="is no driver package"):
+        catalogue.check_windows(WindowsOptions(nic_driver=tmp_path), ["ws2022"])
 
 
 def test_folder_names_are_safe_and_tell_cells_apart() -> None:

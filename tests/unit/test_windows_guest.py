@@ -194,13 +194,42 @@ def test_a_driver_package_for_a_nic(guest: WindowsGuest, shell: Shell, machine: 
         guest.install_package(shell, package)
 
 
-def test_driver_verifier_asks_for_a_restart_and_has_states_of_its_own(guest: WindowsGuest, shell: Shell) -> None:
-    assert guest.state_key == ""
+def test_driver_verifier_asks_for_a_restart(guest: WindowsGuest, shell: Shell) -> None:
     assert guest.set_verifier(shell, ["wsksend.sys"]), "exit code 2: restart needed"
-    assert guest.state_key == "verifier=wsksend.sys"
     assert guest.verified(shell)
     assert guest.set_verifier(shell, [])
-    assert guest.state_key == ""
+
+
+def test_a_run_without_wishes_starts_no_boot(guest: WindowsGuest, shell: Shell, machine: FakeWindows) -> None:
+    assert guest.prepare(shell, lambda: pytest.fail("another login")) is shell
+    assert machine.commands == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_driver_verifier_and_a_nic_driver_are_there_after_one_restart(
+    kept: bool, guest: WindowsGuest, server: Server, shell: Shell, machine: FakeWindows, tmp_path: Path
+) -> None:
+    package = tmp_path / "NetKVM"
+    package.mkdir()
+    (package / "netkvm.inf").write_text("[Version]")
+    wished = WindowsGuest(guest.image, tmp_path, verified=["wsksend.sys"], package=package)
+
+    def again() -> Shell:
+        if not kept:
+            machine.verifier = ""
+        return connect(server)
+
+    if not kept:
+        with pytest.raises(LabError, match=r"does not watch wsksend\.sys after the restart"):
+            wished.prepare(shell, again)
+        return
+    fresh = wished.prepare(shell, again)
+    assert wished.boot_identity(fresh) == AFTER
+    assert machine.files["C:/harness/package/netkvm.inf"]
+    assert "wsksend.sys" in machine.verifier
+    assert wished.versions()["Driver Verifier"] == "standard checks of wsksend.sys"
+    assert sum(command.startswith("shutdown.exe /r") for command in machine.commands) == 1
+    fresh.close()
 
 
 def test_each_run_writes_to_an_overlay_of_its_own(guest: WindowsGuest, tmp_path: Path) -> None:
