@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -97,10 +98,30 @@ def test_every_nic_of_the_catalogue_is_taken(tmp_path: Path, connection: Connect
 
 
 @pytest.mark.lab
+@pytest.mark.parametrize("name", ["igb", "vfio:0000:65:00.1"])
+def test_libvirt_reads_nics_that_cannot_start_here(tmp_path: Path, connection: Connection, name: str) -> None:
+    """It takes the description, puts the NIC where it belongs and gives it back."""
+    handle = connection._handle
+    domain = handle.defineXML(domain_xml(spec(tmp_path, name)))
+    try:
+        devices = ET.fromstring(domain.XMLDesc()).find("devices")
+    finally:
+        domain.undefine()
+    assert devices is not None
+    if name == "igb":
+        model = devices.find("interface[2]/model")
+        assert model is not None
+        assert model.get("type") == "igb"
+        return
+    source, driver = devices.find("hostdev/source/address"), devices.find("hostdev/driver")
+    assert source is not None
+    assert [source.get(key) for key in ("domain", "bus", "slot", "function")] == ["0x0000", "0x65", "0x00", "0x1"]
+    assert driver is None or driver.get("name") == "vfio"
+
+
+@pytest.mark.lab
 def test_devices_stay_where_they_are_whatever_nic_is_tested(tmp_path: Path, connection: Connection) -> None:
     """Windows would see new devices otherwise, and forget their settings."""
-    from xml.etree import ElementTree as ET
-
     places = []
     for nic in (None, "virtio-net", "e1000"):
         with Machine(connection, spec(tmp_path, nic, uefi=False)) as guest:
