@@ -308,6 +308,10 @@ class Wire:
         ]
         return peers[index]
 
+    def most_in_one_frame(self, family: Family = AF_INET) -> int:
+        """Bytes of the largest payload that the link's MTU lets into one frame."""
+        return self._site.mtu - (28 if family is Family.INET else 48)
+
     def guest_address(self, which: int = 0, family: Family = AF_INET) -> Address:
         """The guest's primary (0) or secondary (1) address on the DUT NIC."""
         return self._site.interfaces4[which].ip if family is Family.INET else self._site.interfaces6[which].ip

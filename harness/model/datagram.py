@@ -19,6 +19,8 @@ class ChecksumRule(Enum):
 
     FULL = "full"
     NONE = "none"
+    UNMENDED = "unmended"
+    """As computed: where that is 0 it may stay 0, which says "no checksum" and not what RFC 768 wants (0xffff)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Site:
         profile: the guest's stack.
         pads: the NIC (or its driver) pads frames to 60 bytes with zeros.
         partial_checksum: the NIC leaves the UDP checksum of unfragmented datagrams to the hardware.
+        zero_checksum_stays: the NIC computes IPv4's UDP checksums and sends a computed 0 as 0 (RFC 768 wants 0xffff).
         interface_index: the guest's number of the NIC under test, where known.
     """
 
@@ -39,6 +40,7 @@ class Site:
     mtu: int = 1500
     pads: bool = False
     partial_checksum: bool = False
+    zero_checksum_stays: bool = False
     interface_index: int | None = None
 
     @classmethod
@@ -53,6 +55,7 @@ class Site:
         mtu: int = 1500,
         pads: bool = False,
         partial_checksum: bool = False,
+        zero_checksum_stays: bool = False,
         interface_index: int | None = None,
     ) -> Site:
         """A site from text: addresses like "192.0.2.10/24", neighbours like {"192.0.2.1": "02:00:00:00:d0:01"}."""
@@ -67,6 +70,7 @@ class Site:
             mtu=mtu,
             pads=pads,
             partial_checksum=partial_checksum,
+            zero_checksum_stays=zero_checksum_stays,
             interface_index=interface_index,
         )
 
@@ -81,6 +85,7 @@ class Site:
             "mtu": self.mtu,
             "pads": self.pads,
             "partial_checksum": self.partial_checksum,
+            "zero_checksum_stays": self.zero_checksum_stays,
             "interface_index": self.interface_index,
         }
 
@@ -93,6 +98,7 @@ class Site:
         """
         try:
             rest = {key: value[key] for key in ("host_macs", "mtu", "pads", "partial_checksum", "interface_index")}
+            rest["zero_checksum_stays"] = bool(value.get("zero_checksum_stays", False))  # older plans do not say
             profile = profiles.get(value["profile"])
             return cls.of(value["guest_mac"], value["addresses"], value["neighbours"], profile, **rest)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

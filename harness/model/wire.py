@@ -81,7 +81,7 @@ def build(
         ttl=ttl,
         tos=tos,
         dont_fragment=fragment_flag,
-        checksum=ChecksumRule.NONE if socket.options.no_checksum and family is Family.INET else ChecksumRule.FULL,
+        checksum=_checksum(socket, site, family),
         cast=cast,
         loop=socket.options.multicast_loop.get(family, True),
         layout=(),
@@ -96,6 +96,14 @@ def build(
         trouble.append(Situation.ELSEWHERE)  # RFC 1112: TTL 0 stays on the host
     trouble.extend(_size_trouble(site, family, segment, pieces, forbidden))
     return Wire(made, tuple(dict.fromkeys(trouble)))
+
+
+def _checksum(socket: Socket, site: Site, family: Family) -> ChecksumRule:
+    if family is not Family.INET:
+        return ChecksumRule.FULL
+    if socket.options.no_checksum:
+        return ChecksumRule.NONE
+    return ChecksumRule.UNMENDED if site.zero_checksum_stays else ChecksumRule.FULL
 
 
 def _size_trouble(site: Site, family: Family, segment: int, pieces: list[bytes], forbidden: bool) -> list[Situation]:

@@ -45,6 +45,7 @@ class Nic:
         pads_to_60: its driver pads short frames to the Ethernet minimum (as measured with Linux guests).
         partial_checksum: UDP checksums of unfragmented datagrams may be left to offload, and then show the folded
             pseudo-header sum.
+        zero_checksum_stays: it computes IPv4's UDP checksums, and sends a computed 0 as 0 where RFC 768 wants 0xffff.
         max_mtu: largest MTU that it carries, in bytes.
         carrier_seconds: time from "up" to carrier; frames sent before that fail or vanish.
         express: it is a PCI Express device.
@@ -81,6 +82,7 @@ class Nic:
     never: bool = False
     host_device: str = ""
     queues: int = 1
+    zero_checksum_stays: bool = False
 
 
 @cache
@@ -130,6 +132,7 @@ def get(name: str) -> Nic:
         package=entry["windows"].get("package", ""),
         never=entry["windows"].get("never", False),
         host_device=device,
+        zero_checksum_stays=entry.get("zero_checksum_stays", False),
     )
     for option in options:
         if option.startswith(_MTU):

@@ -192,6 +192,7 @@ def site_of(guest: Guest, nic: Nic, network: Bridges) -> Site:
         mtu=network.facts.mtu,
         pads=nic.pads_to_60,
         partial_checksum=nic.partial_checksum,
+        zero_checksum_stays=nic.zero_checksum_stays,
     )
 
 

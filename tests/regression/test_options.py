@@ -83,7 +83,7 @@ def test_unicast_interface_left_open(wsk: Wsk, wire: Wire, family: Family) -> No
 @both_families
 def test_dont_fragment(wsk: Wsk, wire: Wire, family: Family) -> None:
     """What fits leaves (IPv4 with DF), what does not is an error and nothing; off again, it is fragmented."""
-    fits, peer = (1472 if family is AF_INET else 1452), wire.peer(9000, family=family)
+    fits, peer = wire.most_in_one_frame(family), wire.peer(9000, family=family)
     with wsk.datagram_socket(family) as sock:
         sock.set_option(opt.dont_fragment(family))
         wire.expect(sock.send_to(pattern(fits), peer))
@@ -96,7 +96,7 @@ def test_dont_fragment(wsk: Wsk, wire: Wire, family: Family) -> None:
 @pytest.mark.parametrize("mode", [opt.PMTUDISC_DO, opt.PMTUDISC_PROBE], ids=["do", "probe"])
 def test_path_mtu_discovery_forbids_fragments(wsk: Wsk, wire: Wire, family: Family, mode: int) -> None:
     """IP_MTU_DISCOVER DO and PROBE: DF on what fits the interface's MTU, an error for what does not."""
-    fits, peer = (1472 if family is AF_INET else 1452), wire.peer(9000, family=family)
+    fits, peer = wire.most_in_one_frame(family), wire.peer(9000, family=family)
     with wsk.datagram_socket(family) as sock:
         sock.set_option(opt.mtu_discover(family, mode))
         wire.expect(sock.send_to(pattern(fits), peer))
@@ -108,7 +108,7 @@ def test_path_mtu_discovery_off(wsk: Wsk, wire: Wire, family: Family) -> None:
     """IP_MTU_DISCOVER DONT: no DF, and fragments are allowed."""
     with wsk.datagram_socket(family) as sock:
         sock.set_option(opt.mtu_discover(family, opt.PMTUDISC_DONT))
-        for size in (10, 3000):
+        for size in (10, wire.most_in_one_frame(family) + 1):
             wire.expect(sock.send_to(pattern(size), wire.peer(9000, family=family)))
 
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from harness.capture.frames import Integrity
 from harness.model.addresses import mac_bytes
+from harness.model.checksum import folded_sum, pseudo_header
 from harness.model.frames import ChecksumField, encode
 from harness.model.profile import LINUX, WINDOWS, StackProfile
+from harness.model.site import Site
 from harness.verify.judge import judge
 from harness.verify.verdict import CaseVerdict, Finding, Status, Verdict
 from harness.wsk import operations as op
@@ -288,6 +290,25 @@ def test_no_checksum_must_be_none() -> None:
     assert verdict(plan, SITE).status is Status.PASSED
     result = verdict(plan, SITE, raw([replace(good, checksum=ChecksumField.FULL)]))
     assert (result.findings[0].field, result.findings[0].expected) == ("udp.checksum", "0x0000")
+
+
+def test_a_computed_zero_may_stay_where_the_nic_is_known_for_it() -> None:
+    """And nowhere else, and no other checksum may be left out there."""
+    plan = Plan()
+    plan.socket(local=at("192.0.2.10", 50000))
+    head = pseudo_header(b"\xc0\x00\x02\x0a", b"\xc0\x00\x02\x01", 10)
+    head += (50000).to_bytes(2, "big") + (9000).to_bytes(2, "big") + (10).to_bytes(2, "big") + bytes(2)
+    plan.send((0xFFFF - folded_sum(head)).to_bytes(2, "big"), "192.0.2.1")
+    known = replace(SITE, zero_checksum_stays=True)
+    made = [replace(item, checksum=ChecksumField.ZERO) for item in packets(plan.predict(SITE), SITE)]
+    assert verdict(plan, known, raw(made)).status is Status.PASSED
+    assert verdict(plan, known).status is Status.PASSED, "0xffff is right everywhere"
+    (finding,) = found(verdict(plan, SITE, raw(made)), Verdict.ALTERED)
+    assert (finding.field, finding.expected, finding.seen) == ("udp.checksum", "0xffff", "0x0000")
+    other = several(1)
+    made = [replace(item, checksum=ChecksumField.ZERO) for item in packets(other.predict(SITE), SITE)]
+    assert [item.field for item in found(verdict(other, known, raw(made)), Verdict.ALTERED)] == ["udp.checksum"]
+    assert Site.from_json(known.to_json()) == known
 
 
 def fragmented() -> Plan:
