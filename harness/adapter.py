@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from harness.control.ssh import Shell
 from harness.errors import Failure
 from harness.guests.base import Guest
@@ -99,4 +97,6 @@ def completed(status: int, information: int = 0) -> Outcome:
 
 def not_offered(operation: Operation) -> Outcome:
     """Ends the test as skipped: the driver has no such operation."""
+    import pytest  # late: a restored guest need not wait for it
+
     pytest.skip(f"the driver under test offers no {type(operation).__name__}")

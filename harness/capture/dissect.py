@@ -10,12 +10,10 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
-
-from pyshark.ek_field_mapping import MAPPING
-from pyshark.tshark.output_parser.tshark_ek import packet_from_ek_packet
 
 from harness.capture import pcapng
 from harness.capture.frames import CapturedFrame, Checksum, Dissection
@@ -41,11 +39,20 @@ _FRAGMENT_FAULTS = (
     ("fragment_toolongfragment", "a fragment reaches past the end"),
 )
 
-# pyshark wants to know each field's type before it gives a value, and would fetch all of them (20 MB of them) from
-# tshark. All that is asked for here is text.
-vars(MAPPING)["_protocol_to_mapping"].update(
-    {name.replace(".", "_"): {"properties": {}} for name in ("frame", "ip", "ipv6", "udp", "_ws.malformed")}
-)
+
+@cache
+def _parser() -> Callable[[bytes], Any]:
+    """Pyshark's reader of one line of ``tshark -T ek``; importing it takes as long as tshark takes to start."""
+    from pyshark.ek_field_mapping import MAPPING
+    from pyshark.tshark.output_parser.tshark_ek import packet_from_ek_packet
+
+    # pyshark wants to know each field's type before it gives a value, and would fetch all of them (20 MB of them) from
+    # tshark. All that is asked for here is text.
+    vars(MAPPING)["_protocol_to_mapping"].update(
+        {name.replace(".", "_"): {"properties": {}} for name in ("frame", "ip", "ipv6", "udp", "_ws.malformed")}
+    )
+    parse: Callable[[bytes], Any] = packet_from_ek_packet
+    return parse
 
 
 class Layer(Protocol):
@@ -69,6 +76,7 @@ class Dissector:
 
     def __init__(self, interface: str, log: Path) -> None:
         self._child = Child("the dissector (tshark)", ARGUMENTS, log, pipe_input=True, pipe_output=True)
+        _parser()  # while tshark starts
         self._known: dict[int, Dissection] = {}
         self._last = 0
         self._news = threading.Condition()
@@ -153,7 +161,7 @@ class Dissector:
 
 def dissection(line: bytes) -> tuple[int, Dissection]:
     """Frame number and dissection from one line of ``tshark -T ek``."""
-    packet = packet_from_ek_packet(line)
+    packet = _parser()(line)
     layers: dict[str, Layer] = {}
     for layer in packet.layers:
         layers.setdefault(layer.layer_name, layer)

@@ -181,6 +181,32 @@ class Options:
     fresh: Callable[[], Path] | None = None
 
 
+class _Platform:
+    """What the run runs on, looked up beside its start: asking every tool takes longer than starting the first cell."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[str, str]] = {}
+        self._thread = threading.Thread(
+            target=lambda: self._seen.update(host=facts.host(), versions=facts.versions()), daemon=True
+        )
+        self._thread.start()
+
+    def note(self, ledger: Ledger, run: RunInfo, keys: dict[str, str]) -> RunInfo:
+        """Put it into the record."""
+        self._thread.join()
+        ledger.run = replace(run, host=self._seen["host"], versions=self._seen["versions"] | keys)
+        return ledger.run
+
+    def noted(self, ledger: Ledger, run: RunInfo, keys: dict[str, str]) -> Callable[[Cell, CellResult], None]:
+        """Takes results into the record, with what the run runs on once the first of them is there."""
+
+        def add(cell: Cell, result: CellResult) -> None:
+            self.note(ledger, run, keys)
+            ledger.add(cell, result)
+
+        return add
+
+
 def execute(request: Request, folder: Path, watcher: Watcher, options: Options | None = None) -> Results:
     """Carry the request out and write ``results.json`` and the reports into ``folder``; see ``execute_in``."""
     return execute_in(request, folder, watcher, options or Options())[0]
@@ -199,9 +225,7 @@ def execute_in(request: Request, folder: Path, watcher: Watcher, options: Option
     run = RunInfo(id=f"{started:%Y%m%dT%H%M%SZ}-{os.getpid()}", started=started.isoformat(timespec="seconds"))
     if not options.resume:
         write(Results(run, ()), folder)
-    facts_seen: dict[str, dict[str, str]] = {}
-    looking = threading.Thread(target=lambda: facts_seen.update(host=facts.host(), versions=facts.versions()))
-    looking.start()
+    platform = _Platform()
     begun = time.monotonic()
     planned = request.planned()
     if request.host is None and not options.scheduler:
@@ -229,9 +253,8 @@ def execute_in(request: Request, folder: Path, watcher: Watcher, options: Option
     begin(folder, made_of)
     for job in rest:
         clear(job.folder)
-    looking.join()
-    ledger.run = replace(run, host=facts_seen["host"], versions=facts_seen["versions"] | prepared.keys)
-    interrupted = _run(rest, request, options, ledger.add, watcher)
+    interrupted = _run(rest, request, options, platform.noted(ledger, run, prepared.keys), watcher)
+    run = platform.note(ledger, run, prepared.keys)
     if options.retry and not interrupted:
         interrupted = _again(jobs, request, options, ledger, watcher)
     ended = datetime.now(UTC).isoformat(timespec="seconds")

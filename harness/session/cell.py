@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from harness import nics, resources
 from harness.capture.session import CaptureSession
@@ -40,7 +38,6 @@ from harness.matrix.events import Phase, encode
 from harness.model.site import Site
 from harness.nics import Nic
 from harness.plan import Header, closing_line, header_line, step_line
-from harness.pytest_plugin import CellPlugin
 from harness.report.results import CellResult
 from harness.report.status import Status, worst
 from harness.session.case import Session
@@ -54,6 +51,9 @@ from harness.vm.libvirt import Connection
 from harness.vm.machine import Machine
 from harness.vm.saved import States
 from harness.wsk.operations import Step
+
+if TYPE_CHECKING:
+    import pytest
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -306,6 +306,10 @@ def _run_suite(job: CellJob, session: Session) -> None:
     Raises:
         UsageError: a test file cannot be read, or nothing is selected.
     """
+    import pytest  # late: a restored guest need not wait for it
+
+    from harness.pytest_plugin import CellPlugin
+
     suite = [str(path) for path in job.suite or (resources.root() / "tests" / "regression",)]
     plugin = CellPlugin(session)
     log = job.folder / SUITE_LOG
