@@ -6,10 +6,11 @@ comes as fields instead of JSON, which is quicker and bears strange frames and t
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +42,8 @@ _BETWEEN, _WITHIN = b"\x1e", b"\x1f"
 _CHECKSUM = {"0": Checksum.BAD, "1": Checksum.GOOD, "2": Checksum.UNVERIFIED, "3": Checksum.ABSENT}
 _SEVERITY = {"1048576": "comment", "2097152": "chat", "4194304": "note", "6291456": "warning", "8388608": "error"}
 _LONGEST_LINE = 8 << 20
-_MOST_TEXT = 20_000
+_MOST_TEXT = 8_000
+_FRAME = re.compile(r"^Frame (\d+): \d+ bytes on wire", re.MULTILINE)
 _LATEST = 1 << 63  # nanoseconds; what a file says may be far beyond
 
 
@@ -144,17 +146,26 @@ def dissect_frames(frames: Iterable[CapturedFrame]) -> dict[int, Dissection]:
     return {numbers[at]: _renumbered(item, numbers) for at, item in known.items()}
 
 
-def show(frame: CapturedFrame, seconds: float = 20.0) -> str:
-    """One frame in full, as ``tshark -V`` prints it; empty when tshark is not there or has nothing to say."""
-    if not find():
-        return ""
-    data = pcapng.section("frame") + pcapng.packet(replace(frame, time_ns=frame.time_ns % _LATEST))
+def show(frames: Sequence[CapturedFrame], seconds: float = 20.0) -> list[str]:
+    """Each frame in full, as ``tshark -V`` prints it; empty texts when tshark is not there or has nothing to say."""
+    if not frames or not find():
+        return [""] * len(frames)
+    packets = (pcapng.packet(replace(frame, time_ns=frame.time_ns % _LATEST)) for frame in frames)
+    data = b"".join((pcapng.section("frame"), *packets))
     arguments = [_tshark(), "-n", "-r", "-", *_OPTIONS, "-V"]
     try:
         done = subprocess.run(arguments, input=data, capture_output=True, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode(errors="replace").strip()[:_MOST_TEXT]
+        return [""] * len(frames)
+    said = done.stdout.decode(errors="replace")
+    starts = {int(found[1]): found.start() for found in _FRAME.finditer(said)}
+    ends = dict(zip(starts, [*list(starts.values())[1:], len(said)], strict=True))
+    texts = []
+    for number, frame in enumerate(frames, 1):
+        text = said[starts[number] : ends[number]].strip()[:_MOST_TEXT] if number in starts else ""
+        text = text.replace(f"Frame {number}:", f"Frame {frame.number}:", 1)
+        texts.append(text.replace(f"Frame Number: {number}\n", f"Frame Number: {frame.number}\n", 1))
+    return texts
 
 
 def _tshark() -> str:

@@ -73,7 +73,7 @@ def explain_some(verdict: FileVerdict, most: int) -> Iterator[Explanation]:
     predictions = [item for part in verdict.parts for item in part.predictions]
     for item in worth_explaining(finding for _, finding in verdict.findings)[:most]:
         frame = verdict.evidence.get(item.frame) if item.frame is not None else None
-        told = tshark.show(frame) if frame is not None else ""
+        told = tshark.show([frame])[0] if frame is not None else ""
         yield explain(item, predictions, frame, verdict.path, told)
 
 

@@ -6,6 +6,7 @@ The page holds its data as JSON and draws it itself; without scripts it still te
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.history.store import History
 from harness.report import page_data
-from harness.report.results import CaseResult, CellResult, Results, write_text
+from harness.report.results import CaseResult, CellResult, Results, RunInfo, write_text
 from harness.report.status import Status, worst
 from harness.report.table import closing_line
 
@@ -52,8 +53,30 @@ def render(results: Results, history: History | None = None, consoles: dict[str,
         if case.status in (Status.FAILED, Status.INCONCLUSIVE)
     ]
     return environment.get_template("index.html.j2").render(
-        results=results, closing=closing_line(results), data=data, style=style, script=script, bad=bad[:_PLAIN_CASES]
+        results=results,
+        closing=closing_line(results),
+        when=when(results.run),
+        data=data,
+        style=style,
+        script=script,
+        bad=bad[:_PLAIN_CASES],
     )
+
+
+def when(run: RunInfo) -> str:
+    """When a run began and how long it took, as people say it: "2026-11-26 02:53:54 UTC, 4 min 25 s"."""
+    try:
+        began = datetime.fromisoformat(run.started).astimezone(UTC)
+    except ValueError:
+        return run.started or "nobody knows when"
+    text = f"{began:%Y-%m-%d %H:%M:%S} UTC"
+    try:
+        seconds = int((datetime.fromisoformat(run.ended) - began).total_seconds())
+    except ValueError:
+        return f"{text}, nobody knows how long"
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(seconds >= 60) + [f"{seconds % 60} s"]
+    return f"{text}, {' '.join(parts)}"
 
 
 def write(results: Results, folder: Path, history: History | None = None) -> Path:

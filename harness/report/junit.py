@@ -55,7 +55,7 @@ def _case(cell: CellResult, case: CaseResult) -> ET.Element:
         if tag != "skipped":
             verdict.set("type", str(case.status))
             lines = [part for finding in case.findings for part in (finding.line(detail=False), finding.detail) if part]
-            verdict.text = _clean("\n".join(lines)) or None
+            verdict.text = _clean("\n".join((*lines, *case.explained))) or None
     return element
 
 

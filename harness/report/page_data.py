@@ -58,6 +58,7 @@ def _case(case: CaseResult, test: int) -> list[Any]:
         "reason": case.reason,
         "sign": sign(case),
         "findings": [asdict(finding) for finding in case.findings],
+        "explained": list(case.explained),
         "observed": [asdict(each) for each in case.observed],
         "background": case.background,
         "evidence": case.evidence,

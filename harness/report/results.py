@@ -58,6 +58,7 @@ class CaseResult:
         evidence: pointers by kind: {"capture": "capture.pcapng", "frames": "12-19"}, files relative to the cell's
             folder.
         earlier: verdicts of earlier attempts, oldest first; this one is the last.
+        explained: the first findings made plain: expected and seen packet side by side, bytes, tshark's text.
         verdict_seconds: from the guest's last frame on the bridge to the verdict; ``None`` where it sent none.
     """
 
@@ -73,6 +74,7 @@ class CaseResult:
     evidence: dict[str, str] = field(default_factory=dict)
     earlier: tuple[Attempt, ...] = ()
     verdict_seconds: float | None = None
+    explained: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.group and "::" in self.id:

@@ -26,6 +26,7 @@ from harness.report.results import CaseResult
 from harness.report.status import Status
 from harness.session.expectations import frames_of, is_guest_ip, since
 from harness.session.lab import Lab, Unknown, unvouched
+from harness.session.plainly import Plainly
 from harness.session.watch import Keeper, Unkept, Unwatched, Watch, crashed
 from harness.verify.closing import Closing, closed
 from harness.verify.judge import doubts_of, judge
@@ -89,6 +90,7 @@ class Case:
     trial: bool = False
     frames: tuple[int, int] | None = None
     last_frame_ns: int = 0
+    seen: Sequence[CapturedFrame] = ()
     predictions: Sequence[Prediction] | None = None
     reason: str = ""
 
@@ -138,6 +140,7 @@ class Session:
         self._folder = folder
         self._trials = 0
         self._late = Late(site)
+        self._plainly = Plainly()
         self.watch: Watch = Unwatched()
         self.lab: Lab = Unknown()
         self.keeper: Keeper = Unkept()
@@ -370,6 +373,15 @@ class Session:
             for result in self.results
         ]
 
+    def explain(self, capture: Path) -> None:
+        """Put plain words on failed cases, once nothing more is captured.
+
+        Args:
+            capture: the record.
+        """
+        told = self._plainly.told(capture)
+        self.results = [replace(result, explained=told.get(result.id, ())) for result in self.results]
+
     def _judge(self, case: Case) -> tuple[CaseVerdict, Closing]:
         """Wait for the frames that must come, close the capture's stretch and hold everything against the model."""
         now = self._settle()
@@ -384,6 +396,7 @@ class Session:
         self._capture.end(case.name, enough, SETTLE_SECONDS)
         frames, integrity = self._capture.frames(case.name), self._capture.integrity(case.name)
         integrity = replace(integrity, problems=(*integrity.problems, *self.lab.disturbed()))
+        case.seen = frames
         case.frames = (frames[0].number, frames[-1].number) if frames else None
         guests = (frame.time_ns for frame in frames if frame.data[6:12] == self._site.guest_mac)
         case.last_frame_ns = max(guests, default=0)
@@ -417,6 +430,8 @@ class Session:
         )
         if case.trial:
             return whole.status
+        if whole.status is Status.FAILED:
+            self._plainly.note(case.name, whole.findings, predictions, case.seen)
         if self.results and self.results[-1].id == result.id:
             self.results.pop()  # a fixture's clean-up failed after the verdict: the case has one result, the worse
         self.results.append(result)

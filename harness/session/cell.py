@@ -172,6 +172,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
         notes.facts |= {"memory of QEMU": f"{machine.resident_bytes() >> 20} MiB", **_facts(network)}
         with notes.phase("record"):
             session.doubt(capture.stop())
+            session.explain(capture.path)
     return _result(job, session, notes)
 
 

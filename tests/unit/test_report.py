@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import pytest
 from rich.console import Console
 
 from harness.history.store import opened
@@ -132,6 +133,14 @@ def test_page_quotes_the_console_of_what_did_not_pass(tmp_path: Path) -> None:
     assert len(console.splitlines()) == html.CONSOLE_LINES
 
 
+def test_what_makes_a_failure_plain_is_on_the_page_and_in_junit() -> None:
+    plain = "  > ip.ttl  64  7\n<tshark says>"
+    case = CaseResult("test_a.py::test_x", Status.FAILED, "altered", explained=(plain,))
+    told = Results(RESULTS.run, (CellResult("wine", "e1000", Status.FAILED, cases=(case,)),))
+    assert data_of(html.render(told))["cases"][0][0][5]["explained"] == [plain]
+    assert plain in (ET.fromstring(junit.render(told).encode()).findtext(".//failure") or "")
+
+
 def test_page_shows_what_went_wrong() -> None:
     text = html.render(RESULTS)
     for part in ("udp.dstport expected 9000, seen 10275", "panic &lt;x&gt;", "no such NIC", "frames were lost", "7.2"):
@@ -169,3 +178,17 @@ def test_progress_off_a_terminal_is_plain_lines() -> None:
     assert told[2] == "wine x e1000: failed t/test_sizes.py::test_a[1]: port <swapped> [bold]"
     assert "never came up" in told[3]
     assert "\x1b" not in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("started", "ended", "said"),
+    [
+        ("2026-11-26T02:53:54+00:00", "2026-11-26T02:58:19+00:00", "2026-11-26 02:53:54 UTC, 4 min 25 s"),
+        ("2026-11-26T03:53:54+01:00", "2026-11-26T04:53:59+00:00", "2026-11-26 02:53:54 UTC, 2 h 0 min 5 s"),
+        ("2026-11-26T02:53:54+00:00", "2026-11-26T02:53:55+00:00", "2026-11-26 02:53:54 UTC, 1 s"),
+        ("2026-11-26T02:53:54+00:00", "", "2026-11-26 02:53:54 UTC, nobody knows how long"),
+        ("", "", "nobody knows when"),
+    ],
+)
+def test_when_a_run_was(started: str, ended: str, said: str) -> None:
+    assert html.when(RunInfo("r", started, ended)) == said

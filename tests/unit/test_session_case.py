@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.capture import tshark
 from harness.capture.frames import CapturedFrame, Integrity
 from harness.errors import Failure, LabError
 from harness.model.predict import predict
@@ -16,7 +17,9 @@ from harness.pytest_plugin import CellPlugin
 from harness.report.results import CaseResult
 from harness.report.status import Status
 from harness.session.case import Session
+from harness.session.plainly import OF_A_CASE, OF_A_CELL, Plainly
 from harness.verify.closing import Closing
+from harness.verify.verdict import Finding, Verdict
 from harness.wsk import operations as op
 from harness.wsk.operations import Step
 from harness.wsk.types import Endpoint
@@ -120,6 +123,34 @@ def test_a_silent_test_fails_when_its_datagram_is_lost(cell: Cell) -> None:
     result = cell.run(GOOD.replace("wire.expect(", "("))
     assert result.status is Status.FAILED
     assert result.datagrams.missing == 1
+
+
+def test_a_failed_case_is_made_plain_when_the_capture_has_ended(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tshark, "show", lambda frames: [f"Frame {one.number} in tshark's words" for one in frames])
+    cell.bridge.change = lambda frames: [*frames[:-1], frames[-1][:22] + b"\x07" + frames[-1][23:]]
+    cell.run(GOOD)
+    cell.run(GOOD.replace("wire.expect(", "assert not ("))
+    cell.bridge.change = lambda frames: frames
+    cell.run(GOOD)
+    cell.session.explain(Path("/cell/capture.pcapng"))
+    wrong, both, right = cell.session.results
+    (words,) = wrong.explained
+    for part in ("> ip.ttl", "64", "7", "wireshark -r /cell/capture.pcapng", "in tshark's words", "[07]"):
+        assert part in words, words
+    assert len(both.explained) == 1
+    assert right.explained == ()
+
+
+def test_many_failures_are_made_plain_each_in_its_first_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tshark, "show", lambda frames: [""] * len(frames))
+    plain = Plainly()
+    frames = captured([bytes(60)] * 5)
+    for number in range(1000):
+        findings = [Finding(Verdict.UNEXPECTED, frame.number, None, "frame", "nothing", "x") for frame in frames]
+        plain.note(f"case {number}", findings, (), frames)
+    told = [len(texts) for texts in plain.told(Path("c")).values()]
+    whole = OF_A_CELL // OF_A_CASE
+    assert told == [OF_A_CASE] * whole + [1] * (2 * OF_A_CELL)
 
 
 def test_a_frame_that_nobody_sent_fails(cell: Cell) -> None:
