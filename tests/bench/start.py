@@ -1,6 +1,6 @@
 """How fast a cell starts: warm against its own restore, cold against a bare QEMU boot. Run it alone on the host.
 
-python -m tests.bench.start [--nic virtio-net] [--rounds 3]
+python -m tests.bench.start [--nic virtio-net] [--rounds 3] [--peers VENV --kernel VMLINUZ]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from harness.images import wine
+from tests.bench import boots
 
 READY = "harness-guest: ready"
 CASE = "test_port_bytes_are_in_network_order"
@@ -49,19 +50,25 @@ def harness_run(nic: str, *options: str) -> tuple[float, dict[str, float], str]:
     return first, cell["timings"], cell["facts"].get("start", cell["reason"])
 
 
+def image() -> wine.WineImage:
+    """The guest's image."""
+    found = wine.find()
+    if found is None:
+        raise SystemExit("build the image first: harness image build wine")
+    return found
+
+
 def bare_boot(seconds: float = 120.0) -> float:
     """Seconds from QEMU's start to the guest's services, with the same kernel, disk and memory and without libvirt."""
-    image = wine.find()
-    if image is None:
-        raise SystemExit("build the image first: harness image build wine")
+    made = image()
     with tempfile.TemporaryDirectory() as folder:
         console = Path(folder) / "console"
         console.touch()
         argv = [
             *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-m", "256"),
             *("-machine", "pc-i440fx-7.2", "-accel", "tcg,tb-size=64", "-cpu", "qemu64,-svm"),
-            *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", image.cmdline),
-            *("-drive", f"file={image.disk},format=raw,if=virtio,readonly=on", "-serial", f"file:{console}"),
+            *("-kernel", str(made.kernel), "-initrd", str(made.initrd), "-append", made.cmdline),
+            *("-drive", f"file={made.disk},format=raw,if=virtio,readonly=on", "-serial", f"file:{console}"),
             *("-netdev", "user,id=n,restrict=on", "-device", "virtio-net-pci,netdev=n,mac=52:54:00:c0:00:01"),
         ]
         begun = time.monotonic()
@@ -81,6 +88,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--nic", default="virtio-net")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", type=Path, help="environment with labgrid and virtme-ng")
+    parser.add_argument("--kernel", type=Path, help="vmlinuz for virtme-ng, of the guest's release")
     arguments = parser.parse_args()
     print("first:", harness_run(arguments.nic)[2])
     rows = []
@@ -93,6 +102,9 @@ def main() -> None:
         rows.append((warm, phases.get("restore", 0.0), cold, bare + cold_load))
         print(f"{how}: warm {warm:.2f} s (restore alone {phases.get('restore', 0.0):.2f}); cold {cold:.2f} s,", end=" ")
         print(f"bare QEMU {bare:.2f} + configure and load {cold_load:.2f} s; load of the host {load:.1f}")
+        if arguments.peers:
+            print(f"  labgrid {boots.labgrid(arguments.peers / 'bin' / 'python', image()):.2f} s", end="")
+            print(f", virtme-ng {boots.virtme(arguments.peers / 'bin' / 'vng', arguments.kernel):.2f} s")
     warm, restore, cold, bare = (statistics.median(column) for column in zip(*rows, strict=True))
     print(f"median: warm {warm:.2f} s, restore alone {restore:.2f} s; cold {cold:.2f} s is {cold / bare:.2f} of bare")
 
