@@ -15,7 +15,7 @@ import pytest
 from harness.api import ProviderUnreachable, Wire, Wsk
 from harness.errors import UsageError, interruption
 from harness.report.status import Status
-from harness.session.case import Session
+from harness.session.session import Session
 
 NO_LAB = "this test needs a guest: run it with `harness run --suite PATH`"
 

@@ -12,8 +12,8 @@ from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
 from harness.lab.network import CONTROL_GUEST, DUT_BRIDGE, SPARE_PORT
 from harness.matrix import catalogue
-from harness.session.case import Session
 from harness.session.lab import CellLab
+from harness.session.session import Session
 
 
 def session(wsk: Wsk) -> Session:

@@ -1,85 +1,39 @@
-"""One case: its steps on the driver, its stretch of the capture, and the verdict that joins both.
-
-``Session`` lives as long as the cell and owns the order of things: start marker, body, completions, frames, end
-marker, verdict. It knows the driver, the capture and the model only by what it asks of them.
-"""
+"""One case: its steps on the driver, its stretch of the capture, and what its end says of it. Pure."""
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol, cast
 
 from harness.api import Wire, Wsk
-from harness.capture.frames import CapturedFrame, Integrity
+from harness.capture.frames import CapturedFrame
 from harness.crash.examine import Crash
-from harness.errors import Failure, HarnessError, LabError, UsageError
-from harness.matrix.events import Collected, encode
+from harness.errors import HarnessError, LabError
 from harness.model.datagram import Prediction
-from harness.model.predict import predict
 from harness.model.provider import describe
-from harness.model.site import Site
 from harness.report.results import CaseResult
-from harness.report.status import Status
-from harness.session.expectations import frames_of, is_guest_ip, since
-from harness.session.lab import Lab, Unknown, unvouched
-from harness.session.plainly import Plainly
-from harness.session.watch import Keeper, Unkept, Unwatched, Watch, crashed
-from harness.verify.closing import Closing, closed
-from harness.verify.judge import doubts_of, judge
-from harness.verify.late import Late
+from harness.session.watch import crashed
+from harness.verify.closing import Closing
 from harness.verify.verdict import CaseVerdict
-from harness.wsk.operations import Accounts, Force, Operation, Outcome, PeerSend, Step
-from harness.wsk.types import Endpoint
-
-UNLOAD = "harness::the driver unloads"
-SETTLE_SECONDS = 2.0
-"""How long the last frames of a case may take from the driver's completion to the bridge before they are missing."""
-
-
-_UNSEEN = CaseVerdict()
-"""Of a case whose frames nobody judged."""
-
-
-class DriverUnderTest(Protocol):
-    """What a session asks of a driver; ours and an adapter to anybody else's both give it."""
-
-    def execute(self, operations: Sequence[Operation]) -> list[Outcome]:
-        """Carry them out in order. Raises Failure when the driver is at fault, LabError when the way to it is."""
-
-    def accounts(self) -> Accounts | None:
-        """The driver's own books, or None for a driver that keeps none."""
-
-
-class PeerSender(Protocol):
-    """What a session asks of the host peers."""
-
-    def send(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
-        """Send one datagram to the guest. Raises LabError."""
-
-
-class Capture(Protocol):
-    """What a session asks of the capture."""
-
-    def begin(self, case: str) -> None:
-        """Put the start marker on the bridge and see it in the file."""
-
-    def end(self, case: str, enough: Callable[[Sequence[CapturedFrame]], bool], seconds: float) -> None:
-        """Wait until ``enough`` holds for the case's frames or the time is up, then put the end marker."""
-
-    def frames(self, case: str) -> Sequence[CapturedFrame]:
-        """The frames between the case's markers, with tshark's dissection."""
-
-    def integrity(self, case: str) -> Integrity:
-        """Whether the case's stretch of the capture can be trusted."""
+from harness.wsk.operations import Force, Operation, Step
 
 
 @dataclass
 class Case:
-    """The case that runs now."""
+    """The case that runs now.
+
+    Args:
+        name: the test's id.
+        wsk, wire: what its test was given.
+        started: when, by the monotonic clock.
+        steps: what was done on the driver so far.
+        deferred: what is done before whatever comes next.
+        trial: it counts in no result.
+        seen: its frames, once they were looked at.
+        predictions: the model's, once they were made.
+        reason: of its status, once that is known.
+    """
 
     name: str
     wsk: Wsk
@@ -88,8 +42,6 @@ class Case:
     steps: list[Step] = field(default_factory=list)
     deferred: list[Operation] = field(default_factory=list)
     trial: bool = False
-    frames: tuple[int, int] | None = None
-    last_frame_ns: int = 0
     seen: Sequence[CapturedFrame] = ()
     predictions: Sequence[Prediction] | None = None
     reason: str = ""
@@ -101,352 +53,35 @@ class Case:
         quiet = tuple(step.number for step, wanted in self.wire.expectations if not wanted)
         return Closing(self.name, reaching=reaching, quiet=quiet)
 
-
-class Session:
-    """All cases of one cell, one after another.
-
-    Args:
-        site: what the model must know of the lab.
-        driver: the driver under test.
-        capture: the session's capture.
-        record: takes each step as it happens, and how each case ended (``operations.jsonl``).
-        emit: takes progress events.
-        peers: the host peers, for tests in which they send.
-        folder: where evidence goes.
-    """
-
-    def __init__(
-        self,
-        site: Site,
-        driver: DriverUnderTest,
-        capture: Capture,
-        record: Callable[[Step | Closing], None],
-        emit: Callable[[dict[str, Any]], None],
-        peers: PeerSender | None = None,
-        folder: Path | None = None,
-    ) -> None:
-        self._site = site
-        self._peers = peers
-        self._driver = driver
-        self._capture = capture
-        self._record = record
-        self._emit = emit
-        self._steps = 0
-        self._case: Case | None = None
-        self._lost = ""
-        self._held: Accounts | None = None
-        self.results: list[CaseResult] = []
-        self.verifying = 0.0  # seconds spent on ending cases: accounts, the last frames, verdicts
-        self._folder = folder
-        self._trials = 0
-        self._late = Late(site)
-        self._plainly = Plainly()
-        self.watch: Watch = Unwatched()
-        self.lab: Lab = Unknown()
-        self.keeper: Keeper = Unkept()
-
-    @property
-    def case(self) -> Case:
-        """The case that runs now.
-
-        Raises:
-            LabError: none runs.
-        """
-        if self._case is None:
-            raise LabError("no case is running")
-        return self._case
-
-    def collected(self, count: int) -> None:
-        """Tell how many cases there are, before the first begins."""
-        self._emit(encode(Collected(count)))
-
-    def execute(self, *operations: Operation) -> list[Step]:
-        """Execute operations on the driver and record them as steps of the running case (``harness.api.Recorder``)."""
-        case = self.case
-        deferred, case.deferred = case.deferred, []
-        before = len(case.steps) + len(deferred)
-        self._note((*deferred, *operations), self._carry_out((*deferred, *operations)))
-        return case.steps[before:]
-
-    def defer(self, operation: Operation) -> None:
-        """Execute an operation before whatever comes next, or when the case ends (``harness.api.Recorder``)."""
-        self.case.deferred.append(operation)
-
-    def trial(self, body: Callable[[Wsk, Wire], None]) -> str:
-        """Judge a body by itself, as a case that counts in no result (``harness.api.Recorder``)."""
-        outer = self.case
-        if outer.steps or outer.deferred:
-            raise UsageError("a test that makes trials must make all its calls in them")
-        self._trials += 1
-        self.begin_case(f"{outer.name} trial {self._trials}")
-        self.case.trial = True
-        error: Exception | None = None
-        try:
-            body(self.case.wsk, self.case.wire)
-        except Exception as caught:
-            error = caught
-        try:
-            status = self.end_case(error)
-            reason = self.case.reason
-        finally:
-            self._case = outer
-        if status is Status.INCONCLUSIVE:
-            raise LabError(f"a trial could not be judged: {reason}")
-        self._capture.begin(outer.name)
-        return reason
-
-    def keep(self, name: str, text: str) -> None:
-        """Keep a text with the cell's evidence (``harness.api.Recorder``)."""
-        if self._folder is not None:
-            (self._folder / name).write_text(text, encoding="utf-8")
-
-    def _settle(self) -> Accounts | None:
-        """Execute what was deferred, and ask for the driver's books."""
-        deferred, self.case.deferred = self.case.deferred, []
-        settle = getattr(self._driver, "settle", None)
-        if settle is None:
-            self._note(deferred, self._carry_out(deferred))
-            return self._driver.accounts()
-        outcomes, accounts = settle(deferred)
-        self._note(deferred, outcomes)
-        return cast("Accounts | None", accounts)
-
-    def _note(self, operations: Sequence[Operation], outcomes: Sequence[Outcome]) -> None:
-        case = self.case
-        for operation, outcome in zip(operations, outcomes, strict=True):
-            step = Step(self._steps, case.name, operation, outcome)
-            self._steps += 1
-            self._record(step)
-            case.steps.append(step)
-
-    def _carry_out(self, operations: Sequence[Operation]) -> list[Outcome]:
-        """What peers send is sent here, all else by the driver; the order is kept."""
-        if not any(isinstance(operation, PeerSend) for operation in operations):
-            return self._driver.execute(operations)
-        outcomes: list[Outcome] = []
-        for operation in operations:
-            if not isinstance(operation, PeerSend):
-                outcomes += self._driver.execute((operation,))
-                continue
-            if self._peers is None:
-                raise LabError("this lab has no host peers that send")
-            self._peers.send(operation.source, operation.destination, operation.data)
-            outcomes.append(Outcome())
-        return outcomes
-
-    def begin_case(self, name: str) -> None:
-        """Open a case.
-
-        Raises:
-            LabError: the guest or the capture was lost earlier, or the start marker does not appear.
-        """
-        left = self._case.deferred if self._case is not None else []  # of a case that was skipped half way
-        self._case = Case(name, Wsk(self), Wire(self._site, self), time.monotonic())
-        if self._lost:
-            raise LabError(f"not run: {self._lost}")
-        if left:
-            self._driver.execute(left)
-        self._capture.begin(name)
-
-    def end_case(self, error: BaseException | None) -> Status:
-        """Close the running case and judge it; ``error`` is what the test's body raised, if anything."""
-        began = time.monotonic()
-        gone = isinstance(error, LabError) or (isinstance(error, Failure) and self.watch.broken)
-        try:
-            if (gone or self.keeper.noticed) and (status := self._past_crash()) is not None:
-                return status
-            return self._closed(self.case, error)
-        finally:
-            self.verifying += time.monotonic() - began
-
-    def _closed(self, case: Case, error: BaseException | None) -> Status:
-        """The verdict of a case whose guest runs."""
-        try:
-            if isinstance(error, Failure) and self.watch.broken:
-                return self._past_answering(error)
-            verdict, closing = self._judge(case)
-        except Failure as failure:
-            return self._past_crash() or self._past_answering(failure)
-        except LabError as lab:
-            return self._past_crash() or self._without_lab(lab)
-        if isinstance(error, LabError):
-            self._lost = self._lost or error.what
-        return self._finish(_raised(closing, error), verdict)
-
-    def skip_case(self, reason: str) -> None:
-        """The test skipped itself, with a reason that a person wrote."""
-        self._finish(replace(self.case.closing, skipped=reason))
-
-    def error_outside_body(self, error: BaseException) -> None:
-        """A fixture or marker failed before or after the body; what it raised decides the class."""
-        where = "" if isinstance(error, HarnessError) else "a fixture of the test failed: "
-        self._finish(_raised(Closing(self.case.name), error, where))
-
-    def end(self, unload: Callable[[], None]) -> None:
-        """Unload the driver; what is wrong with that, or is found only then, is a failed case of its own.
+    def result(self, verdict: CaseVerdict, guest_mac: bytes) -> CaseResult:
+        """The case's result, now that its verdict is there.
 
         Args:
-            unload: ends the driver; raises Failure when it does not end.
+            verdict: with all that the closing added.
+            guest_mac: of the NIC under test: the time of its last frame is what the verdict's delay counts from.
         """
-        if self._case is None or self._lost:
-            return
-        self._case = Case(UNLOAD, self._case.wsk, self._case.wire, time.monotonic())
-        closing = Closing(UNLOAD)
-        try:
-            unload()
-        except (Failure, LabError) as error:
-            if (crash := self.keeper.crash()) is not None:
-                self._finish(_crashed(closing, crash))
-                return
-            if isinstance(error, LabError):
-                return  # the cases said so, and nothing is asked of the guest any more
-            closing = _raised(closing, error)
-        with contextlib.suppress(LabError):
-            closing = replace(closing, findings=tuple(self.watch.findings()))
-        if closing.failure or closing.findings:
-            self._finish(closing)
-
-    def _past_crash(self) -> Status | None:
-        """The case ends by a crash of the guest, which is the driver's fault; ``None`` when there was none.
-
-        The guest that came back gets the driver again, and the suite goes on. A guest that restarted or vanished
-        without a stop code proves nothing against the driver.
-        """
-        crash = self.keeper.crash()
-        if crash is None:
-            return None
-        with contextlib.suppress(LabError):
-            self._capture.end(self.case.name, lambda _: True, 0.0)
-        self._held = None
-        status = self._finish(_crashed(self.case.closing, crash))
-        try:
-            self.keeper.renew()
-        except HarnessError as error:
-            self._lost = self._lost or f"the guest could not be renewed: {error.what}"
-        return status
-
-    def _past_answering(self, failure: Failure) -> Status:
-        """The case ends without a verdict on its frames; the guest gets a working driver for the next."""
-        try:
-            self._require_lab()
-            found = self.watch.findings()
-            self._capture.end(self.case.name, lambda _: True, 0.0)
-        except LabError as lab:  # the driver does not answer because the guest does not
-            self._lost = self._lost or lab.what
-            return self._finish(replace(self.case.closing, doubts=(f"{lab.line()}; {failure.what}",)))
-        worst = tuple(sorted(found, key=lambda item: item.field != "fault"))
-        status = self._finish(replace(self.case.closing, findings=worst, failure=failure.line()))
-        self._held = None
-        try:
-            self.watch.renew()
-        except HarnessError as error:
-            self._lost = self._lost or f"the guest could not be renewed: {error.what}"
-        return status
-
-    def _without_lab(self, error: LabError) -> Status:
-        """The lab failed under the case: it says why, where it knows more than what broke first."""
-        why = error.line()
-        try:
-            self._require_lab()
-        except LabError as known:
-            why = f"{known.line()}; {error.what}"
-        self._lost = self._lost or why
-        return self._finish(replace(self.case.closing, doubts=(why,)))
-
-    def _require_lab(self) -> None:
-        """Raise LabError when the lab knows what is wrong with itself."""
-        if words := [*self.lab.broken(), *self.lab.disturbed()]:  # what ends a guest takes its cables along
-            raise LabError(words[0])
-
-    def doubt(self, whole: Integrity) -> None:
-        """Take the integrity of the whole capture into account, once it has ended.
-
-        What the record lost or holds differently concerns every case that was judged by it.
-        """
-        doubts = doubts_of(whole)
-        if not doubts:
-            return
-        self._record(Closing("", doubts=tuple(doubts)))
-        judged = (Status.PASSED, Status.FAILED)
-        self.results = [
-            replace(result, status=Status.INCONCLUSIVE, reason=doubts[0]) if result.status in judged else result
-            for result in self.results
-        ]
-
-    def explain(self, capture: Path) -> None:
-        """Put plain words on failed cases, once nothing more is captured.
-
-        Args:
-            capture: the record.
-        """
-        told = self._plainly.told(capture)
-        self.results = [replace(result, explained=told.get(result.id, ())) for result in self.results]
-
-    def _judge(self, case: Case) -> tuple[CaseVerdict, Closing]:
-        """Wait for the frames that must come, close the capture's stretch and hold everything against the model."""
-        now = self._settle()
-        accounts = since(now, self._held)
-        self._held = now
-        case.predictions = predictions = predict(case.steps, self._site)
-        wanted = sum(frames_of(prediction) for prediction in predictions)
-
-        def enough(frames: Sequence[CapturedFrame]) -> bool:
-            return sum(1 for frame in frames if is_guest_ip(frame.data, self._site.guest_mac)) >= wanted
-
-        self._capture.end(case.name, enough, SETTLE_SECONDS)
-        frames, integrity = self._capture.frames(case.name), self._capture.integrity(case.name)
-        integrity = replace(integrity, problems=(*integrity.problems, *self.lab.disturbed()))
-        case.seen = frames
-        case.frames = (frames[0].number, frames[-1].number) if frames else None
-        guests = (frame.time_ns for frame in frames if frame.data[6:12] == self._site.guest_mac)
-        case.last_frame_ns = max(guests, default=0)
-        verdict = judge(predictions, case.steps, frames, integrity, self._site)
-        verdict = self._late.named(case.name, verdict, predictions, frames)
-        closing = replace(
-            case.closing, accounts=accounts, findings=tuple(self.watch.findings()), doubts=tuple(doubts_of(integrity))
+        last = max((frame.time_ns for frame in self.seen if frame.data[6:12] == guest_mac), default=0)
+        return CaseResult(
+            id=self.name,
+            status=verdict.status,
+            reason=verdict.reason,
+            seconds=round(time.monotonic() - self.started, 4),
+            datagrams=verdict.counts,
+            findings=verdict.findings,
+            observed=verdict.observed,
+            background=dict(verdict.background),
+            evidence=self._evidence(),
+            verdict_seconds=round((time.time_ns() - last) / 1e9, 4) if last else None,
         )
-        if unvouched(closed(verdict, closing, predictions)):
-            closing = replace(closing, doubts=tuple(self.lab.broken()))
-        return verdict, closing
 
-    def _finish(self, closing: Closing, verdict: CaseVerdict = _UNSEEN) -> Status:
-        """The case's result: recorded in the plan, told, and kept."""
-        case = self.case
-        self._record(closing)
-        predictions = predict(case.steps, self._site) if case.predictions is None else case.predictions
-        whole = closed(verdict, closing, predictions)
-        case.reason = whole.reason
-        result = CaseResult(
-            id=case.name,
-            status=whole.status,
-            reason=whole.reason,
-            seconds=round(time.monotonic() - case.started, 4),
-            datagrams=whole.counts,
-            findings=whole.findings,
-            observed=whole.observed,
-            background=dict(whole.background),
-            evidence=_evidence(case),
-            verdict_seconds=round((time.time_ns() - case.last_frame_ns) / 1e9, 4) if case.last_frame_ns else None,
-        )
-        if case.trial:
-            return whole.status
-        if whole.status is Status.FAILED:
-            self._plainly.note(case.name, whole.findings, predictions, case.seen)
-        if self.results and self.results[-1].id == result.id:
-            self.results.pop()  # a fixture's clean-up failed after the verdict: the case has one result, the worse
-        self.results.append(result)
-        self._emit(encode(result))
-        return whole.status
+    def _evidence(self) -> dict[str, str]:
+        """Where the case lies in the capture, and how the provider was told to behave in it."""
+        forced = [describe(step.operation) for step in self.steps if isinstance(step.operation, Force)]
+        evidence = {"frames": f"{self.seen[0].number}-{self.seen[-1].number}"} if self.seen else {}
+        return evidence | ({"provider told": "; ".join(dict.fromkeys(forced))} if forced else {})
 
 
-def _evidence(case: Case) -> dict[str, str]:
-    """Where the case lies in the capture, and how the provider was told to behave in it."""
-    forced = [describe(step.operation) for step in case.steps if isinstance(step.operation, Force)]
-    evidence = {"frames": "-".join(map(str, case.frames))} if case.frames else {}
-    return evidence | ({"provider told": "; ".join(dict.fromkeys(forced))} if forced else {})
-
-
-def _raised(closing: Closing, error: BaseException | None, where: str = "") -> Closing:
+def raised(closing: Closing, error: BaseException | None, where: str = "") -> Closing:
     """The closing of a case whose test raised something, if anything: its class tells whose fault that was."""
     if error is None:
         return closing
@@ -455,7 +90,7 @@ def _raised(closing: Closing, error: BaseException | None, where: str = "") -> C
     return replace(closing, failure=where + (error.line() if isinstance(error, HarnessError) else _one_line(error)))
 
 
-def _crashed(closing: Closing, crash: Crash) -> Closing:
+def ended_by(closing: Closing, crash: Crash) -> Closing:
     """The closing of a case in which the guest crashed; without a stop code that proves nothing against the driver."""
     if crash.proven:
         return replace(closing, findings=(crashed(crash),))

@@ -40,9 +40,9 @@ from harness.nics import Nic
 from harness.plan import Header, closing_line, header_line, step_line
 from harness.report.results import CellResult
 from harness.report.status import Status, worst
-from harness.session.case import Session
 from harness.session.keeper import GuestKeeper
 from harness.session.lab import CellLab, taps
+from harness.session.session import Session
 from harness.session.start import PROOF, Ready, Starter
 from harness.verify.closing import Closing
 from harness.vm import accelerator

@@ -24,8 +24,8 @@ from harness.model.site import Site
 from harness.report.results import CaseResult
 from harness.report.status import Status
 from harness.session import driver as drivers
-from harness.session.case import Session
 from harness.session.driver import SampleDriver
+from harness.session.session import Session
 from harness.vm import saved
 from harness.vm.domain import DomainSpec, domain_xml
 from harness.vm.machine import Machine

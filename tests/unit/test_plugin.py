@@ -11,7 +11,7 @@ import pytest
 from harness.errors import HarnessError, LabError
 from harness.pytest_plugin import CellPlugin
 from harness.report.status import Status
-from harness.session.case import Session
+from harness.session.session import Session
 
 
 class FakeSession:

@@ -16,8 +16,8 @@ from harness.model.predict import predict
 from harness.pytest_plugin import CellPlugin
 from harness.report.results import CaseResult
 from harness.report.status import Status
-from harness.session.case import Session
 from harness.session.plainly import OF_A_CASE, OF_A_CELL, Plainly
+from harness.session.session import Session
 from harness.verify.closing import Closing
 from harness.verify.verdict import Finding, Verdict
 from harness.wsk import operations as op
