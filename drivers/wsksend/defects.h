@@ -40,6 +40,9 @@
 #ifndef DEFECT_SOCKET_NEVER_CLOSED /* WskCloseSocket is not called */
 #define DEFECT_SOCKET_NEVER_CLOSED 0
 #endif
+#ifndef DEFECT_NO_UNLOAD /* no DriverUnload: the system cannot stop the driver */
+#define DEFECT_NO_UNLOAD 0
+#endif
 
 #define WSKSEND_DEFECTS                                                                                               \
     (((ULONGLONG)DEFECT_PORT_NOT_SWAPPED << 0) | ((ULONGLONG)DEFECT_LAST_BYTE_CUT << 1) |                             \
@@ -47,6 +50,6 @@
      ((ULONGLONG)DEFECT_OFFSET_IGNORED << 4) | ((ULONGLONG)DEFECT_FIRST_MDL_ONLY << 5) |                              \
      ((ULONGLONG)DEFECT_OVERRIDE_IGNORED << 6) | ((ULONGLONG)DEFECT_CLEAR_SKIPPED << 7) |                             \
      ((ULONGLONG)DEFECT_EMPTY_NOT_SENT << 8) | ((ULONGLONG)DEFECT_STATUS_SWALLOWED << 9) |                            \
-     ((ULONGLONG)DEFECT_SOCKET_NEVER_CLOSED << 10))
+     ((ULONGLONG)DEFECT_SOCKET_NEVER_CLOSED << 10) | ((ULONGLONG)DEFECT_NO_UNLOAD << 11))
 
 #endif /* WSKSEND_DEFECTS_H */

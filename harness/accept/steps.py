@@ -20,6 +20,7 @@ from harness.accept import probes
 from harness.accept.bench import DEFAULT_NIC, Bench, quietly
 from harness.crash import bugcheck
 from harness.drivers import build as drivers
+from harness.drivers import sign
 from harness.errors import Failure, HarnessError, LabError
 from harness.guests import powershell, services
 from harness.guests.silence import noise
@@ -32,6 +33,7 @@ from harness.wsk.operations import Outcome
 SYS = "C:/harness/accept.sys"
 SERVICE = "accept"
 LOADS = 100
+STAYS = 1052  # ERROR_INVALID_SERVICE_CONTROL
 SILENCE_SECONDS = 60.0
 SSH_LIMIT_SECONDS = 180.0
 NMI_CODE = 0x80
@@ -167,6 +169,20 @@ def refused(bench: Bench) -> Found:
     if wrong:
         raise Failure("; ".join(wrong))
     return Found(", ".join(f"{name}: {code}" for name, code in codes.items()), {"load_errors": codes})
+
+
+def stays(bench: Bench) -> Found:
+    """A driver without DriverUnload cannot be stopped; the restart that gets rid of it follows at once."""
+    ssh = bench.shell()
+    without = drivers.build(defines=("DEFECT_NO_UNLOAD",)).wsksend_sys
+    ssh.put(sign.sign(without, bench.folder / "stays.sys"), SYS)
+    if code := _try_load(bench):
+        raise Failure(f"the driver without DriverUnload does not load: {services.reason(code)}")
+    stopped = services.win32_error(ssh.run(f"sc.exe stop {SERVICE}"))
+    bench.restart()
+    if stopped != STAYS:
+        raise Failure(f"stopping a driver without DriverUnload gives {stopped}, not {STAYS}")
+    return Found(f"sc.exe stop: {stopped}", {"load_errors": {"without DriverUnload": stopped}})
 
 
 def loop(bench: Bench) -> Found:
@@ -361,6 +377,7 @@ STEPS: tuple[Step, ...] = (
     Step(
         "refused", "altered and unsigned copies are refused", "the error codes that `driver check` foretells", refused
     ),
+    Step("stays", "a driver without DriverUnload stays", "1052 for stopping a driver that cannot be stopped", stays),
     Step("loop", "100 loads and unloads", "WSK registration and release on Windows; leaks", loop),
     Step("wire", "statuses and frames of the probes", "statuses, TTL, DF, fragments, padding, identification", wire),
     Step("nics", "each NIC model works and is silent", "inbox drivers; dut.ps1; quiet.ps1; gratuitous ARP", models),

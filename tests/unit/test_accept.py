@@ -288,6 +288,28 @@ def test_refused_step_wants_every_bad_copy_refused(
     assert steps.refused(bench).observed == {"load_errors": {"tampered": 577, "unsigned": 577, "32-bit": 193}}
 
 
+@pytest.mark.parametrize("stops", [False, True])
+def test_stays_step_wants_1052_and_leaves_nothing_loaded(bench: Bench, machine: FakeWindows, stops: bool) -> None:
+    restarts: list[str] = []
+    bench.restart = lambda: restarts.append("restart")  # type: ignore[assignment, method-assign, return-value]
+    ordinary = machine.run
+
+    def run(command: str) -> tuple[int, bytes]:
+        if command == "sc.exe start accept" and not stops:
+            answer = ordinary(command)
+            machine.services["accept"].unloads = False
+            return answer
+        return ordinary(command)
+
+    machine.run = run  # type: ignore[method-assign]
+    if stops:
+        with pytest.raises(Failure, match="gives 0, not 1052"):
+            steps.stays(bench)
+    else:
+        assert steps.stays(bench).observed == {"load_errors": {"without DriverUnload": 1052}}
+    assert restarts == ["restart"]
+
+
 def test_bind_is_probed_for_an_address_that_is_not_the_guest_s() -> None:
     probe = next(probe for probe in probes.PROBES if probe.name == "foreign bind")
     bind = probe.operations[-1]
