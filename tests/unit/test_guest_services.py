@@ -93,6 +93,22 @@ def test_unload_that_never_ends_is_a_failure() -> None:
         services.unload(FakeShell({"stop": [stopping], "query": [stopping]}), "x", 0.05)
 
 
+def test_a_request_that_sc_answered_without_a_word_is_made_once_more() -> None:
+    """It never reached the service manager, so it says nothing against the driver."""
+    stopped = Answer(0, QUERY.format("1  STOPPED"))
+    shell = FakeShell({"stop": [Answer(1), stopped], "delete": [Answer(1), Answer(0)]})
+    services.unload(shell, "x", 1)
+    assert [command.split()[1] for command in shell.commands] == ["stop", "stop", "delete", "delete"]
+    silent = FakeShell({"stop": [stopped], "delete": [Answer(1, stderr="wine client error:0: read")]})
+    with pytest.raises(Failure, match=r"cannot be deleted: .*Win32 error 1\): wine client error:0: read"):
+        services.unload(silent, "x", 1)
+    assert [command.split()[1] for command in silent.commands] == ["stop", "delete", "delete"]
+    spoken = FakeShell({"stop": [failed("ControlService", 1052)]})
+    with pytest.raises(Failure, match="Win32 error 1052"):
+        services.unload(spoken, "x", 1)
+    assert len(spoken.commands) == 1, "who was refused is not asked again"
+
+
 def test_a_driver_without_unload_is_a_failure() -> None:
     with pytest.raises(Failure, match="without DriverUnload"):
         services.unload(FakeShell({"stop": [failed("ControlService", 1052)]}), "x", 1)
