@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness import nics
-from harness.capture.frames import CapturedFrame
+from harness.capture.frames import CapturedFrame, is_guest_ip
 from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
 from harness.drivers import build as drivers
@@ -18,6 +18,7 @@ from harness.guests.windows import WindowsGuest
 from harness.lab.bridges import Bridges
 from harness.lab.network import CONTROL_GUEST, DUT_NIC_MAC, PEERS
 from harness.model import profile as profiles
+from harness.model.addresses import mac_bytes
 from harness.model.site import Site
 from harness.session.driver import SampleDriver
 from harness.vm.domain import DomainSpec
@@ -152,7 +153,7 @@ class Bench:
         """A capture of the DUT bridge into a folder of its own."""
         folder = self.folder / f"capture-{name}"
         folder.mkdir(exist_ok=True)
-        with CaptureSession(self._network.dut, folder) as session:
+        with CaptureSession(self._network.dut, folder, guest=mac_bytes(DUT_NIC_MAC)) as session:
             yield Capture(session)
 
 
@@ -168,21 +169,21 @@ class Capture:
         try:
             act()
         finally:
-            self._session.end(name, lambda seen: len(from_guest(seen)) >= frames, seconds)
+            self._session.end(name, frames, seconds)
         return from_guest(self._session.frames(name))
 
     def everything(self, name: str, seconds: float) -> list[CapturedFrame]:
         """All frames that the guest sends in a stretch of time without anybody asking for one."""
         self._session.begin(name)
-        self._session.end(name, lambda _: False, seconds)
-        mac = bytes.fromhex(DUT_NIC_MAC.replace(":", ""))
+        self._session.end(name, None, seconds)
+        mac = mac_bytes(DUT_NIC_MAC)
         return [frame for frame in self._session.frames(name) if frame.data[6:12] == mac]
 
 
 def from_guest(frames: Sequence[CapturedFrame]) -> list[CapturedFrame]:
     """The IP frames that the guest sent."""
-    mac = bytes.fromhex(DUT_NIC_MAC.replace(":", ""))
-    return [f for f in frames if f.data[6:12] == mac and f.data[12:14] in (b"\x08\x00", b"\x86\xdd")]
+    mac = mac_bytes(DUT_NIC_MAC)
+    return [frame for frame in frames if is_guest_ip(frame.data, mac)]
 
 
 def quietly(act: Callable[[], object]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -78,7 +79,9 @@ class Dissector:
         self._child = Child("the dissector (tshark)", ARGUMENTS, log, pipe_input=True, pipe_output=True)
         _parser()  # while tshark starts
         self._known: dict[int, Dissection] = {}
+        self._numbers = array("Q", [0])  # of the frames that tshark was fed, which it counts from 1
         self._last = 0
+        self._forgotten = 0
         self._news = threading.Condition()
         self._queue: deque[bytes] = deque([pcapng.section(interface)])
         self._queued = threading.Event()
@@ -91,12 +94,14 @@ class Dissector:
         self._reader.start()
 
     def feed(self, frames: Iterable[CapturedFrame]) -> None:
-        """Hand frames to tshark, which counts them from 1 in the order in which they come; never blocks."""
-        self._queue.extend(pcapng.packet(frame) for frame in frames)
+        """Hand frames to tshark, in ascending order of their numbers; never blocks."""
+        for frame in frames:
+            self._numbers.append(frame.number)
+            self._queue.append(pcapng.packet(frame))
         self._queued.set()
 
     def await_number(self, number: int, seconds: float) -> None:
-        """Wait until the ``number``-th frame, and so every frame before it, is dissected.
+        """Wait until the frame of that number, and so every frame that was fed before it, is dissected.
 
         Raises:
             AwaitTimeout: tshark did not get that far in time.
@@ -115,8 +120,14 @@ class Dissector:
                 self._news.wait(min(left, 0.25))
 
     def get(self, number: int) -> Dissection | None:
-        """What tshark said of the ``number``-th frame; ``None`` while it has not spoken."""
+        """What tshark said of the frame of that number; ``None`` while it has not spoken, or when it was forgotten."""
         return self._known.get(number)
+
+    def forget(self, number: int) -> None:
+        """Let go what tshark said, or will say, of the frames up to that number."""
+        with self._news:
+            self._forgotten = max(self._forgotten, number)
+            self._known = {key: said for key, said in self._known.items() if key > number}
 
     def close(self, seconds: float = 10.0) -> None:
         """Let tshark finish what it was fed, then end it."""
@@ -149,9 +160,14 @@ class Dissector:
             while chunk := os.read(descriptor, 1 << 20):
                 *lines, rest = (rest + chunk).split(b"\n")
                 fresh = [dissection(line) for line in lines if line.startswith(b'{"timestamp')]
+                if not fresh:
+                    continue
+                numbers = self._numbers
                 with self._news:
-                    self._known.update(fresh)
-                    self._last = fresh[-1][0] if fresh else self._last
+                    for at, said in fresh:
+                        if numbers[at] > self._forgotten:
+                            self._known[numbers[at]] = said.renumbered(numbers)
+                    self._last = numbers[fresh[-1][0]]
                     self._news.notify_all()
         except BaseException as error:
             self._failure = error
@@ -160,7 +176,7 @@ class Dissector:
 
 
 def dissection(line: bytes) -> tuple[int, Dissection]:
-    """Frame number and dissection from one line of ``tshark -T ek``."""
+    """Frame number by tshark's count and dissection from one line of ``tshark -T ek``."""
     packet = _parser()(line)
     layers: dict[str, Layer] = {}
     for layer in packet.layers:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.capture.frames import CapturedFrame
@@ -54,37 +55,36 @@ class Record:
         """Raise LabError when dumpcap has ended by itself."""
         self._child.require_alive()
 
-    def read(self) -> list[CapturedFrame]:
-        """The frames that have reached the file since the last call."""
-        return self._reader.read()
-
-    def read_until(self, found: bytes, seconds: float) -> list[CapturedFrame]:
+    def read_until(self, found: bytes, seconds: float, take: Callable[[list[CapturedFrame]], None]) -> None:
         """Read until a frame with exactly these bytes has been read, by inotify.
 
-        Returns:
-            All frames read, that frame and what came with it included.
+        Args:
+            found: bytes of the frame.
+            seconds: deadline.
+            take: gets all frames read, that frame and what came with it included, a batch at a time.
 
         Raises:
             AwaitTimeout: the frame did not reach the file in time.
         """
-        frames: list[CapturedFrame] = []
 
         def probe() -> bool | None:
             self._child.require_alive()
-            fresh = self._reader.read()
-            frames.extend(fresh)
-            return True if any(frame.data == found for frame in fresh) else None
+            there = None
+            for frames in self._reader.batches():
+                take(frames)
+                if any(frame.data == found for frame in frames):
+                    there = True
+            return there
 
         with Growth(self.path) as growth:
             growth.until(probe, f"the marker frame in {self.path.name}", seconds, detail=self._child.tail)
-        return frames
 
     def finish(self) -> tuple[list[CapturedFrame], int | None]:
         """End dumpcap and read the rest of the file.
 
         Returns:
-            The frames that ``read`` did not give yet, and the number of frames lost: by the file's statistics block
-            or dumpcap's last words, whichever says more; ``None`` when neither says.
+            The frames that ``read_until`` did not give yet, and the number of frames lost: by the file's statistics
+            block or dumpcap's last words, whichever says more; ``None`` when neither says.
 
         Raises:
             LabError: dumpcap had died, or the file ends in the middle of a block.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
+
+_IP_TYPES = (b"\x08\x00", b"\x86\xdd")
 
 
 class Checksum(Enum):
@@ -40,6 +43,12 @@ class Dissection:
     udp_checksum: Checksum = Checksum.ABSENT
     reassembled_from: tuple[int, ...] = ()
     expert: tuple[str, ...] = ()
+
+    def renumbered(self, numbers: Sequence[int]) -> Dissection:
+        """The same where tshark's frame ``n`` is the capture's frame ``numbers[n]``."""
+        if not self.reassembled_from:
+            return self
+        return replace(self, reassembled_from=tuple(numbers[at] for at in self.reassembled_from if at < len(numbers)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +87,24 @@ class Integrity:
     ended: bool = True
     dropped: int | None = 0
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a case lies in the record.
+
+    Args:
+        first, last: numbers of its first and last frame, markers left out; 0 when it has none.
+        guest_ns: time of the guest's last frame, nanoseconds since the epoch; 0 when it sent none.
+        large: its frames are too many to be held: they must be read from the record.
+    """
+
+    first: int = 0
+    last: int = 0
+    guest_ns: int = 0
+    large: bool = False
+
+
+def is_guest_ip(frame: bytes, mac: bytes) -> bool:
+    """Whether a raw frame is IPv4 or IPv6 sent by the guest; fragments count, ARP does not."""
+    return frame[6:12] == mac and frame[12:14] in _IP_TYPES

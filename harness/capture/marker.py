@@ -94,9 +94,13 @@ class MarkerSender:
             LabError: the kernel refused it.
         """
         try:
-            self._socket.send(marker.encode(self._mac))
+            self._socket.send(self.encoded(marker))
         except OSError as error:
             raise LabError(f"cannot send a marker frame on {self._interface}: {error}") from error
+
+    def encoded(self, marker: Marker) -> bytes:
+        """The frame that carries a marker from this sender."""
+        return marker.encode(self._mac)
 
     def close(self) -> None:
         """Close the socket."""

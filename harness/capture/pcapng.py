@@ -7,6 +7,7 @@ a LabError with the offset, never a guess.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ _ETHERNET_LINK = 1
 _OPTION_IF_NAME, _OPTION_IF_TSRESOL, _OPTION_IF_TSOFFSET = 2, 9, 14
 _OPTION_ISB_IFDROP, _OPTION_ISB_OSDROP = 5, 7
 _MAX_BLOCK = 64 << 20
+_CHUNK = 4 << 20
 
 
 @dataclass(slots=True)
@@ -96,7 +98,19 @@ class PcapngReader:
         Raises:
             LabError: the file is not pcapng, or is damaged.
         """
-        data = self._rest + self._file.read()
+        return [frame for batch in self.batches() for frame in batch]
+
+    def batches(self) -> Iterator[list[CapturedFrame]]:
+        """The same some megabytes at a time, so that memory does not grow with the file.
+
+        Raises:
+            LabError: the file is not pcapng, or is damaged.
+        """
+        while data := self._file.read(_CHUNK):
+            yield self._frames(self._rest + data)
+
+    def _frames(self, data: bytes) -> list[CapturedFrame]:
+        """The frames of all whole blocks; the rest is kept for the next time."""
         frames: list[CapturedFrame] = []
         at = 0
         while len(data) - at >= 12:

@@ -2,6 +2,7 @@
 
 It opens and closes cases by markers, joins their frames with tshark's dissection, and checks in the end that the record
 on disk holds exactly what was judged. Frames are numbered as Wireshark numbers them in the record (``capture.pcapng``).
+Memory does not grow with the capture: only the frames of the latest case are held, and not those of a large one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import contextlib
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,8 +20,9 @@ from typing import Self
 from harness.capture.clock import Clock
 from harness.capture.dissect import Dissector
 from harness.capture.dumpcap import Record
-from harness.capture.frames import CapturedFrame, Integrity
+from harness.capture.frames import CapturedFrame, Extent, Integrity, is_guest_ip
 from harness.capture.marker import Edge, Marker, MarkerSender, decode
+from harness.capture.tally import Tally
 from harness.capture.tap import Tap
 from harness.errors import AwaitTimeout, LabError
 
@@ -29,6 +30,8 @@ RECORD = "capture.pcapng"
 _MARKER_SECONDS = 5.0
 _DISSECTION_SECONDS = 10.0
 _DISSECTED_PER_SECOND = 2000.0  # far below tshark's measured 12,000 frames/s
+MOST_HELD = 20_000
+"""Frames of one case that are held and given to tshark one by one; a case with more is to be read from the record."""
 
 
 @dataclass(slots=True)
@@ -39,8 +42,11 @@ class _Stretch:
     lost_before: int
     start: int | None = None
     end: int | None = None
+    closed_by: bytes = b""
     lost: int | None = None
     step: str = ""
+    extent: Extent = field(default_factory=Extent)
+    from_guest: int = 0
     frames: list[CapturedFrame] = field(default_factory=list)
 
 
@@ -50,8 +56,10 @@ class CaptureSession:
     Args:
         interface: name of the bridge.
         folder: takes ``capture.pcapng`` and the tools' logs.
+        guest: MAC of the NIC under test.
         mtu: MTU of the interface.
         buffer_mib: size of each kernel buffer in MiB.
+        most_held: frames of a case beyond which it is large.
         lost_elsewhere: frames that the kernel lost on the bridge or its ports before anybody could capture them,
             counted from any fixed point in time.
         problems: what makes the whole session doubtful, in words (netfilter on bridges, say).
@@ -62,28 +70,33 @@ class CaptureSession:
         interface: str,
         folder: Path,
         *,
+        guest: bytes,
         mtu: int = 1500,
         buffer_mib: int = 16,
+        most_held: int = MOST_HELD,
         lost_elsewhere: Callable[[], int] = lambda: 0,
         problems: Sequence[str] = (),
     ) -> None:
         self._interface = interface
         self._folder = folder
+        self._guest = guest
         self._mtu = mtu
         self._buffer_mib = buffer_mib
+        self._most_held = most_held
         self._lost_elsewhere = lost_elsewhere
         self._problems = tuple(problems)
         self._run = os.urandom(16)
         self._sequence = 0
         self._cases: dict[str, _Stretch] = {}
         self._open: _Stretch | None = None
+        self._held: _Stretch | None = None
         self._lost_before = 0
         self._count = 0
         self._news = threading.Condition()
-        self._frames: list[CapturedFrame] = []
+        self._early: list[CapturedFrame] = []  # until the tap's frames are numbered as the record's
+        self._last = 0
         self._marks: dict[Marker, int] = {}
         self._live = False
-        self._recorded: list[CapturedFrame] = []
         self._resources = contextlib.ExitStack()
         self._record: Record | None = None
         self.clock = Clock()
@@ -114,18 +127,20 @@ class CaptureSession:
             stack.callback(self._dissector.close)
             self._tap = Tap(self._interface, self._deliver, mtu=self._mtu, buffer=self._buffer_mib << 20)
             stack.callback(self._tap.close)
+            self._seen, self._recorded = Tally(self._tap.kept), Tally(self._tap.kept)
             log = self._folder / "dumpcap.log"
             record = Record(self._interface, self.path, log, buffer_mib=self._buffer_mib)
             stack.callback(record.abandon)
             live = self._send(0, Edge.LIVE)
             self._await_mark(live)
-            self._recorded = record.read_until(self._frames[self._marks[live] - 1].data, _MARKER_SECONDS)
-            self._join(live)
+            recorded: list[CapturedFrame] = []
+            record.read_until(self._sender.encoded(live), _MARKER_SECONDS, recorded.extend)
+            self._join(live, recorded)
             self._record = record
             self._resources = stack.pop_all()
 
     def begin(self, case: str) -> None:
-        """Open a case by its start marker and see it pass.
+        """Open a case by its start marker and see it pass; the frames of the case before are let go.
 
         Raises:
             LabError: the capture has died.
@@ -133,45 +148,65 @@ class CaptureSession:
         # What was lost since the last case counts against this one; asking once per case is enough.
         self._count += 1
         stretch = _Stretch(self._count, self._lost_before if self._cases else self._lost())
-        self._cases[case] = self._open = stretch
+        with self._news:
+            self._dissector.forget(self._last)
+            if self._held is not None:
+                self._held.frames = []
+            self._cases[case] = self._open = self._held = stretch
         self._await_mark(self._send(stretch.number, Edge.START, case))
 
-    def wait(self, case: str, enough: Callable[[Sequence[CapturedFrame]], bool], seconds: float) -> bool:
-        """Wait until ``enough`` holds for the frames of the case so far, raw; false when the time is up first."""
-        stretch = self._stretch(case)
-        deadline = time.monotonic() + seconds
-        with self._news:
-            while not enough(stretch.frames):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._news.wait(left)
-        return True
+    def end(self, case: str, frames: int | None, seconds: float) -> None:
+        """Wait for the case's frames, then close it by its end marker.
 
-    def end(self, case: str, enough: Callable[[Sequence[CapturedFrame]], bool], seconds: float) -> None:
-        """Wait until ``enough`` holds for the case's frames or the time is up, then close it by its end marker.
+        Args:
+            case: its name.
+            frames: how many IP frames of the guest are awaited; ``None`` waits for the whole time.
+            seconds: deadline.
 
         Raises:
             LabError: the capture has died.
         """
-        self.wait(case, enough, seconds)
         stretch = self._stretch(case)
-        self._await_mark(self._send(stretch.number, Edge.END, case))
+        deadline = time.monotonic() + seconds
+        with self._news:
+            while (frames is None or stretch.from_guest < frames) and (left := deadline - time.monotonic()) > 0:
+                self._news.wait(left)
+        marker = self._send(stretch.number, Edge.END, case)
+        self._await_mark(marker)
+        stretch.closed_by = self._sender.encoded(marker)
         stretch.step = self.clock.step()
         self._lost_before = self._lost()
         stretch.lost = self._lost_before - stretch.lost_before
+
+    def extent(self, case: str) -> Extent:
+        """Where the case lies in the record, once it is closed."""
+        return self._stretch(case).extent
 
     def frames(self, case: str) -> Sequence[CapturedFrame]:
         """The frames between the case's markers with tshark's dissection, markers left out.
 
         Raises:
-            LabError: the case is not closed, or tshark died or hangs.
+            LabError: the case is not closed, it is large or was followed by another one, or tshark died or hangs.
         """
         stretch = self._stretch(case)
         if stretch.end is None:
             raise LabError(f"the capture of {case} is not closed yet")
+        if stretch.extent.large or stretch is not self._held:
+            raise LabError(f"the frames of {case} are not held any more: they are in {self.path}")
         self._dissector.await_number(stretch.end, _DISSECTION_SECONDS + len(stretch.frames) / _DISSECTED_PER_SECOND)
         return [replace(frame, dissection=self._dissector.get(frame.number)) for frame in stretch.frames]
+
+    def recorded(self, case: str) -> tuple[Path, int]:
+        """The record, once the case is whole in it, and the number of the case's start marker.
+
+        Raises:
+            LabError: the case is not closed, or its end does not reach the record.
+        """
+        stretch = self._stretch(case)
+        if self._record is None or stretch.start is None or not stretch.closed_by:
+            raise LabError(f"the capture of {case} is not closed yet")
+        self._record.read_until(stretch.closed_by, _MARKER_SECONDS, self._recorded.add)
+        return self.path, stretch.start
 
     def integrity(self, case: str) -> Integrity:
         """Whether the case's stretch can be trusted.
@@ -204,15 +239,15 @@ class CaptureSession:
         problems = list(self._problems)
         lost: int | None = None
         try:
-            last = self._await_mark(self._send(0, Edge.LIVE))
+            marker = self._send(0, Edge.LIVE)
+            self._await_mark(marker)
             # What is still in dumpcap's ring when it is ended is lost, so the last marker must reach the file first.
-            self._recorded += record.read_until(self._frames[last - 1].data, _MARKER_SECONDS)
+            end = self._sender.encoded(marker)
+            record.read_until(end, _MARKER_SECONDS, self._recorded.add)
             lost_live = self._lost()
             rest, lost_record = record.finish()
-            self._recorded += rest
-            end = self._frames[last - 1].data
-            at = next(index for index, frame in enumerate(self._recorded, 1) if frame.data == end)
-            problems += differences(self._recorded[:at], self._frames[:last], self._tap.kept)
+            self._recorded.add(rest)
+            problems += self._recorded.up_to(end).differences(self._seen.up_to(end))
             lost = None if lost_record is None else lost_live + lost_record
         except LabError as error:
             problems.append(error.what)
@@ -250,23 +285,22 @@ class CaptureSession:
     def _deliver(self, fresh: list[CapturedFrame]) -> None:
         """Take frames from the tap (on its thread)."""
         with self._news:
-            first = len(self._frames) + 1
-            fresh = [replace(frame, number=number) for number, frame in enumerate(fresh, first)]
-            self._frames += fresh
-            for frame in fresh:
-                self._sort(frame)
+            fresh = [replace(frame, number=number) for number, frame in enumerate(fresh, self._last + 1)]
+            self._last += len(fresh)
+            told = [frame for frame in fresh if self._sort(frame)]
             if self._live:
-                self._dissector.feed(fresh)
+                self._seen.add(fresh)
+                self._dissector.feed(told)
+            else:
+                self._early += fresh
             self._news.notify_all()
 
-    def _sort(self, frame: CapturedFrame) -> None:
-        """Note one of our markers, or give any other frame to the case that is open."""
+    def _sort(self, frame: CapturedFrame) -> bool:
+        """Note one of our markers, or give any other frame to the case that is open; whether tshark is to see it."""
         found = decode(frame.data)
         stretch = self._open
         if found is None or found.run != self._run:
-            if stretch is not None and stretch.start is not None:
-                stretch.frames.append(frame)
-            return
+            return stretch is None or stretch.start is None or self._give(stretch, frame)
         self._marks[found] = frame.number
         if stretch is not None and found.case == stretch.number:
             if found.edge is Edge.START:
@@ -274,33 +308,32 @@ class CaptureSession:
             elif found.edge is Edge.END:
                 stretch.end = frame.number
                 self._open = None
+        return True
 
-    def _join(self, live: Marker) -> None:
+    def _give(self, stretch: _Stretch, frame: CapturedFrame) -> bool:
+        """Count a frame of a case, and hold it unless the case is large; whether it is held."""
+        extent = stretch.extent
+        guest_ns = frame.time_ns if frame.data[6:12] == self._guest else extent.guest_ns
+        stretch.from_guest += is_guest_ip(frame.data, self._guest)
+        large = extent.large or len(stretch.frames) >= self._most_held
+        stretch.extent = Extent(extent.first or frame.number, frame.number, guest_ns, large)
+        if not large:
+            stretch.frames.append(frame)
+        elif not extent.large:
+            stretch.frames = []
+            self._dissector.forget(frame.number)
+        return not large
+
+    def _join(self, live: Marker, recorded: list[CapturedFrame]) -> None:
         """Number frames as the record does: up to the liveness marker its frames count, from then on the tap's."""
         with self._news:
-            later = self._frames[self._marks[live] :]
-            at = next(index for index, frame in enumerate(self._recorded) if decode(frame.data) == live)
-            joined = [*self._recorded[: at + 1], *later]
-            self._frames = [replace(frame, number=number) for number, frame in enumerate(joined, 1)]
+            later = self._early[self._marks[live] :]
+            at = next(index for index, frame in enumerate(recorded) if decode(frame.data) == live)
+            joined = [replace(frame, number=number) for number, frame in enumerate([*recorded[: at + 1], *later], 1)]
+            self._recorded.add(recorded)
+            self._seen.add(joined)
             self._marks = {live: at + 1}
+            self._last = len(joined)
+            self._early = []
             self._live = True
-            self._dissector.feed(self._frames)
-
-
-def differences(recorded: Sequence[CapturedFrame], seen: Sequence[CapturedFrame], kept: int) -> list[str]:
-    """How the record differs from what the tap saw, in words; empty when they agree frame by frame.
-
-    Args:
-        recorded: frames of the record.
-        seen: frames of the tap.
-        kept: bytes of a frame that the tap keeps; more are not compared.
-    """
-    in_record = [(frame.length, frame.data[:kept]) for frame in recorded]
-    on_tap = [(frame.length, frame.data[:kept]) for frame in seen]
-    if in_record == on_tap:
-        return []
-    only_recorded, only_seen = Counter(in_record) - Counter(on_tap), Counter(on_tap) - Counter(in_record)
-    if not only_recorded and not only_seen:
-        return ["the record holds the same frames as the live capture in another order"]
-    counts = [(only_seen.total(), "missing in the record"), (only_recorded.total(), "only in the record")]
-    return [f"{count} frame{'s' if count > 1 else ''} {what}" for count, what in counts if count]
+            self._dissector.feed(joined)

@@ -143,7 +143,7 @@ def dissect_frames(frames: Iterable[CapturedFrame]) -> dict[int, Dissection]:
         if len(numbers) == 1:
             return {}
         known = dissect_file(Path(file.name), range(1, len(numbers)))
-    return {numbers[at]: _renumbered(item, numbers) for at, item in known.items()}
+    return {numbers[at]: item.renumbered(numbers) for at, item in known.items()}
 
 
 def show(frames: Sequence[CapturedFrame], seconds: float = 20.0) -> list[str]:
@@ -173,9 +173,3 @@ def _tshark() -> str:
     if not path:
         raise LabError("tshark is not installed", mend="install it (apt install tshark), or use --reader fast")
     return path
-
-
-def _renumbered(item: Dissection, numbers: list[int]) -> Dissection:
-    if not item.reassembled_from:
-        return item
-    return replace(item, reassembled_from=tuple(numbers[at] for at in item.reassembled_from if at < len(numbers)))

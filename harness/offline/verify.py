@@ -8,7 +8,7 @@ tshark for small files, and says so when tshark is not there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,15 +17,13 @@ from harness.capture import tshark
 from harness.capture.files import CaptureFile
 from harness.capture.frames import CapturedFrame, Integrity
 from harness.errors import UsageError
-from harness.model.addresses import Cast
-from harness.model.datagram import ExpectedDatagram, Prediction
 from harness.model.site import Site
 from harness.offline.cases import Part, by_case
-from harness.offline.stretches import MOST_FRAMES, Choice, Splitter, Stretch
+from harness.offline.judged import ask_tshark, judged, troubles
+from harness.offline.stretches import Choice, Splitter
 from harness.plan import Plan, parse
 from harness.report.status import worst
 from harness.verify.closing import Closing, closed
-from harness.verify.judge import judge
 from harness.verify.late import Late
 from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Status
 from harness.wsk.operations import Burst
@@ -129,13 +127,13 @@ def verify_plan(
             stretches = [splitter.whole] if not splitter.marked else list(splitter.stretches.values())
             # tshark would put fragments of all interfaces together, so what was chosen is given to it alone.
             whole_file = exact and tshark.reads(file.compression) and not choice.interface and choice.vlan is None
-            _ask_tshark(capture, stretches, whole_file=whole_file)
+            ask_tshark(capture, stretches, whole_file=whole_file)
             asked = True
         else:
             notes.append("tshark is not installed: the verdict rests on our own reading of the frames alone")
             asked = False
-        judged = _marked if splitter.marked else _unmarked
-        parts, counts = judged(splitter, file, site, asked)
+        cut_up = _marked if splitter.marked else _unmarked
+        parts, counts = cut_up(splitter, file, site, asked)
         parts = _closed(parts, plan.closings)
         notes += _notes(splitter, file)
         about: dict[str, object] = {
@@ -159,16 +157,6 @@ def _size(path: Path) -> int:
     return path.stat().st_size * (1 if path.suffix in (".pcap", ".pcapng", ".cap") else 8)
 
 
-def _ask_tshark(capture: Path, stretches: Iterable[Stretch], *, whole_file: bool) -> None:
-    """Give the kept frames tshark's dissection, from the file itself or from a copy of these frames alone."""
-    stretches = list(stretches)
-    kept = [frame for stretch in stretches for frame in stretch.kept]
-    numbers = {frame.number for frame in kept}
-    known = tshark.dissect_file(capture, numbers) if whole_file else tshark.dissect_frames(kept)
-    for stretch in stretches:
-        stretch.kept = [replace(frame, dissection=known.get(frame.number)) for frame in stretch.kept]
-
-
 def _marked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) -> tuple[list[Part], DatagramCounts]:
     """A verdict for each case of the plan, from its stretch between markers."""
     doubts = list(splitter.doubts)
@@ -186,10 +174,8 @@ def _marked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) -> t
             parts.append(Part(case, CaseVerdict(doubts=doubts_of_it)))
             continue
         damage = [file.damage] if file.damage and not stretch.ended else []
-        integrity = Integrity(
-            stretch.started, stretch.ended, dropped, (*damage, *doubts, *_troubles(stretch, splitter))
-        )
-        verdict = _judge(stretch, integrity, site, asked)
+        integrity = Integrity(stretch.started, stretch.ended, dropped, (*damage, *doubts, *troubles(stretch, splitter)))
+        verdict = judged(stretch, integrity, site, asked)
         verdict = late.named(case, verdict, stretch.predictions, stretch.kept)
         parts.append(Part(case, verdict, stretch.predictions, (stretch.first, stretch.last)))
     total: Counter[str] = Counter()
@@ -203,12 +189,12 @@ def _unmarked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) ->
     stretch = splitter.whole
     if not stretch.steps:
         return [], DatagramCounts()
-    doubts = [*([file.damage] if file.damage else []), *_troubles(stretch, splitter)]
+    doubts = [*([file.damage] if file.damage else []), *troubles(stretch, splitter)]
     if not file.frames:
         doubts.append("the capture holds no frame at all: nothing shows that it was live")
     elif not (stretch.kept or stretch.bulk.begun.ports or stretch.guests):
         doubts.append("the capture holds frames of the host only, or none: nothing shows that the guest was seen")
-    verdict = _judge(stretch, Integrity(dropped=file.dropped or 0, problems=tuple(doubts)), site, asked)
+    verdict = judged(stretch, Integrity(dropped=file.dropped or 0, problems=tuple(doubts)), site, asked)
     return by_case(splitter.cases, stretch, verdict), verdict.counts
 
 
@@ -223,48 +209,6 @@ def _closed(parts: Sequence[Part], closings: Sequence[Closing]) -> list[Part]:
         verdict = closed(part.verdict, replace(closing, doubts=(*closing.doubts, *of_all)), part.predictions)
         out.append(replace(part, verdict=verdict))
     return out
-
-
-def _troubles(stretch: Stretch, splitter: Splitter) -> list[str]:
-    """What makes the frames of a stretch doubtful."""
-    doubts = [f"{count} frames could not be read: {what}" for what, count in splitter.unreadable.items()]
-    if len(stretch.guests) > 1:
-        names = ", ".join(sorted(stretch.guests))
-        doubts.append(f"the guest's frames are on several interfaces ({names}): choose one with --interface")
-    if stretch.dropped:
-        text = f"{stretch.dropped} more frames would have to be looked at one by one than the {MOST_FRAMES} that are"
-        doubts.append(text)
-    return doubts
-
-
-def _judge(stretch: Stretch, integrity: Integrity, site: Site, asked: bool) -> CaseVerdict:
-    predictions, begun = stretch.predictions, stretch.bulk.begun
-    if stretch.cooked:
-        predictions = tuple(_without_mac(item) for item in predictions)
-        begun = replace(begun, trackers={})
-    return judge(
-        predictions,
-        stretch.steps,
-        stretch.kept,
-        integrity,
-        site,
-        tshark=asked,
-        begun=begun,
-        set_aside=stretch.set_aside,
-    )
-
-
-def _without_mac(prediction: Prediction) -> Prediction:
-    """The prediction as a cooked capture shows it: no destination MAC but the broadcast one."""
-
-    def bare(item: ExpectedDatagram) -> ExpectedDatagram:
-        mac = item.destination_mac if item.cast is Cast.BROADCAST else bytes(6)
-        return replace(item, destination_mac=mac, alternatives=tuple(bare(other) for other in item.alternatives))
-
-    burst = prediction.burst
-    if burst is not None:
-        burst = replace(burst, template=bare(burst.template))
-    return replace(prediction, datagrams=tuple(bare(item) for item in prediction.datagrams), burst=burst)
 
 
 def _evidence(parts: Sequence[Part], splitter: Splitter) -> dict[int, CapturedFrame]:

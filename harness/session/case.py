@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.api import Wire, Wsk
-from harness.capture.frames import CapturedFrame
+from harness.capture.frames import CapturedFrame, Extent
 from harness.crash.examine import Crash
 from harness.errors import HarnessError, LabError
 from harness.model.datagram import Prediction
@@ -30,7 +30,8 @@ class Case:
         steps: what was done on the driver so far.
         deferred: what is done before whatever comes next.
         trial: it counts in no result.
-        seen: its frames, once they were looked at.
+        extent: where it lies in the record, once it is closed.
+        seen: its frames, once they were looked at; of a large case those that were looked at one by one.
         predictions: the model's, once they were made.
         reason: of its status, once that is known.
     """
@@ -42,6 +43,7 @@ class Case:
     steps: list[Step] = field(default_factory=list)
     deferred: list[Operation] = field(default_factory=list)
     trial: bool = False
+    extent: Extent = field(default_factory=Extent)
     seen: Sequence[CapturedFrame] = ()
     predictions: Sequence[Prediction] | None = None
     reason: str = ""
@@ -53,14 +55,12 @@ class Case:
         quiet = tuple(step.number for step, wanted in self.wire.expectations if not wanted)
         return Closing(self.name, reaching=reaching, quiet=quiet)
 
-    def result(self, verdict: CaseVerdict, guest_mac: bytes) -> CaseResult:
-        """The case's result, now that its verdict is there.
+    def result(self, verdict: CaseVerdict) -> CaseResult:
+        """The case's result, now that its verdict is there, with all that the closing added.
 
-        Args:
-            verdict: with all that the closing added.
-            guest_mac: of the NIC under test: the time of its last frame is what the verdict's delay counts from.
+        The time of the guest's last frame is what the verdict's delay counts from.
         """
-        last = max((frame.time_ns for frame in self.seen if frame.data[6:12] == guest_mac), default=0)
+        last = self.extent.guest_ns
         return CaseResult(
             id=self.name,
             status=verdict.status,
@@ -77,7 +77,7 @@ class Case:
     def _evidence(self) -> dict[str, str]:
         """Where the case lies in the capture, and how the provider was told to behave in it."""
         forced = [describe(step.operation) for step in self.steps if isinstance(step.operation, Force)]
-        evidence = {"frames": f"{self.seen[0].number}-{self.seen[-1].number}"} if self.seen else {}
+        evidence = {"frames": f"{self.extent.first}-{self.extent.last}"} if self.extent.first else {}
         return evidence | ({"provider told": "; ".join(dict.fromkeys(forced))} if forced else {})
 
 

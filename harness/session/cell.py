@@ -35,6 +35,7 @@ from harness.lab.peers import Peers
 from harness.matrix import catalogue
 from harness.matrix.cells import CellJob
 from harness.matrix.events import Phase, encode
+from harness.model.addresses import mac_bytes
 from harness.model.site import Site
 from harness.nics import Nic
 from harness.plan import Header, closing_line, header_line, step_line
@@ -206,6 +207,7 @@ def _capture(folder: Path, network: Bridges) -> CaptureSession:
     return CaptureSession(
         network.dut,
         folder,
+        guest=mac_bytes(DUT_NIC_MAC),
         mtu=network.facts.mtu,
         lost_elsewhere=lambda: sum(network.counters().since(before).values()),
         problems=network.facts.problems,
@@ -253,8 +255,8 @@ def _start(starter: Starter, keeper: GuestKeeper | None) -> Ready:
 def _require_silence(capture: CaptureSession, seconds: float) -> None:
     """Raise LabError when the guest sends anything that nobody asked for: cases could not tell it from their own."""
     capture.begin("silence")
-    capture.end("silence", lambda _: False, seconds)
-    heard = noise(capture.frames("silence"), bytes.fromhex(DUT_NIC_MAC.replace(":", "")))
+    capture.end("silence", None, seconds)
+    heard = noise(capture.frames("silence"), mac_bytes(DUT_NIC_MAC))
     if heard:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(heard.items()))
         raise LabError(f"the guest is not silent on the NIC under test: {kinds} in {seconds:.0f} s")

@@ -7,19 +7,12 @@ from dataclasses import astuple
 from harness.model.datagram import Prediction
 from harness.wsk.operations import Accounts
 
-_IP_TYPES = (b"\x08\x00", b"\x86\xdd")
-
 
 def frames_of(prediction: Prediction) -> int:
     """How many frames of the guest a prediction puts on the wire at least."""
     certain = sum(len(item.layout) for item in prediction.datagrams if not item.optional)
     burst = prediction.burst
     return certain + (burst.count * len(burst.template.layout) if burst else 0)
-
-
-def is_guest_ip(frame: bytes, mac: bytes) -> bool:
-    """Whether a raw frame is IPv4 or IPv6 sent by the guest; fragments count, ARP does not."""
-    return frame[6:12] == mac and frame[12:14] in _IP_TYPES
 
 
 def since(now: Accounts | None, before: Accounts | None) -> Accounts | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from harness.api import Wire, Wsk
-from harness.capture.frames import CapturedFrame, Integrity
+from harness.capture.frames import CapturedFrame, Extent, Integrity
 from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.matrix.events import Collected, encode
 from harness.model.predict import predict
@@ -21,8 +21,9 @@ from harness.model.site import Site
 from harness.report.results import CaseResult
 from harness.report.status import Status
 from harness.session.case import Case, ended_by, raised
-from harness.session.expectations import frames_of, is_guest_ip, since
+from harness.session.expectations import frames_of, since
 from harness.session.lab import Lab, Unknown, unvouched
+from harness.session.large import judge_large
 from harness.session.plainly import Plainly
 from harness.session.watch import Keeper, Unkept, Unwatched, Watch
 from harness.verify.closing import Closing, closed
@@ -64,11 +65,17 @@ class Capture(Protocol):
     def begin(self, case: str) -> None:
         """Put the start marker on the bridge and see it in the file."""
 
-    def end(self, case: str, enough: Callable[[Sequence[CapturedFrame]], bool], seconds: float) -> None:
-        """Wait until ``enough`` holds for the case's frames or the time is up, then put the end marker."""
+    def end(self, case: str, frames: int | None, seconds: float) -> None:
+        """Wait for so many IP frames of the guest or until the time is up, then put the end marker."""
+
+    def extent(self, case: str) -> Extent:
+        """Where the closed case lies in the record, and whether it is large."""
 
     def frames(self, case: str) -> Sequence[CapturedFrame]:
-        """The frames between the case's markers, with tshark's dissection."""
+        """The frames between the case's markers, with tshark's dissection; not those of a large case."""
+
+    def recorded(self, case: str) -> tuple[Path, int]:
+        """The record, once the case is whole in it, and the number of the case's start marker."""
 
     def integrity(self, case: str) -> Integrity:
         """Whether the case's stretch of the capture can be trusted."""
@@ -288,7 +295,7 @@ class Session:
         if crash is None:
             return None
         with contextlib.suppress(LabError):
-            self._capture.end(self.case.name, lambda _: True, 0.0)
+            self._capture.end(self.case.name, 0, 0.0)
         self._held = None
         status = self._finish(ended_by(self.case.closing, crash))
         try:
@@ -302,7 +309,7 @@ class Session:
         try:
             self._require_lab()
             found = self.watch.findings()
-            self._capture.end(self.case.name, lambda _: True, 0.0)
+            self._capture.end(self.case.name, 0, 0.0)
         except LabError as lab:  # the driver does not answer because the guest does not
             self._lost = self._lost or lab.what
             return self._finish(replace(self.case.closing, doubts=(f"{lab.line()}; {failure.what}",)))
@@ -360,17 +367,17 @@ class Session:
         accounts = since(now, self._held)
         self._held = now
         case.predictions = predictions = predict(case.steps, self._site)
-        wanted = sum(frames_of(prediction) for prediction in predictions)
-
-        def enough(frames: Sequence[CapturedFrame]) -> bool:
-            return sum(1 for frame in frames if is_guest_ip(frame.data, self._site.guest_mac)) >= wanted
-
-        self._capture.end(case.name, enough, SETTLE_SECONDS)
-        frames, integrity = self._capture.frames(case.name), self._capture.integrity(case.name)
+        self._capture.end(case.name, sum(frames_of(prediction) for prediction in predictions), SETTLE_SECONDS)
+        case.extent = self._capture.extent(case.name)
+        integrity = self._capture.integrity(case.name)
         integrity = replace(integrity, problems=(*integrity.problems, *self.lab.disturbed()))
-        case.seen = frames
-        verdict = judge(predictions, case.steps, frames, integrity, self._site)
-        verdict = self._late.named(case.name, verdict, predictions, frames)
+        if case.extent.large:
+            path, start = self._capture.recorded(case.name)
+            verdict, case.seen = judge_large(path, start, case.name, case.steps, integrity, self._site)
+        else:
+            case.seen = self._capture.frames(case.name)
+            verdict = judge(predictions, case.steps, case.seen, integrity, self._site)
+        verdict = self._late.named(case.name, verdict, predictions, case.seen)
         closing = replace(
             case.closing, accounts=accounts, findings=tuple(self.watch.findings()), doubts=tuple(doubts_of(integrity))
         )
@@ -385,7 +392,7 @@ class Session:
         predictions = predict(case.steps, self._site) if case.predictions is None else case.predictions
         whole = closed(verdict, closing, predictions)
         case.reason = whole.reason
-        result = case.result(whole, self._site.guest_mac)
+        result = case.result(whole)
         if case.trial:
             return whole.status
         if whole.status is Status.FAILED:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.capture import tshark
-from harness.capture.frames import CapturedFrame, Integrity
+from harness.capture import pcapng, tshark
+from harness.capture.frames import CapturedFrame, Dissection, Extent, Integrity
+from harness.capture.marker import Edge
 from harness.errors import Failure, LabError
 from harness.model.predict import predict
 from harness.pytest_plugin import CellPlugin
@@ -23,6 +25,7 @@ from harness.verify.verdict import Finding, Verdict
 from harness.wsk import operations as op
 from harness.wsk.operations import Step
 from harness.wsk.types import Endpoint
+from tests.corpus.story import marker
 from tests.unit.verify_kit import captured, dissected, done, packets, raw, site
 
 SITE = site()
@@ -53,6 +56,8 @@ class FaultlessDriver:
     def _outcome(self, operation: op.Operation) -> op.Outcome:
         if isinstance(operation, op.GetLocalAddress):
             return op.Outcome(completion=done(), endpoint=Endpoint(SITE.interfaces4[0].ip, 50000))
+        if isinstance(operation, op.Burst):
+            return op.Outcome(completion=done(operation.count * operation.size, completions=operation.count))
         size = operation.buffer.size if isinstance(operation, op.SendTo) else 0
         return op.Outcome(completion=done(size))
 
@@ -60,7 +65,11 @@ class FaultlessDriver:
 class Bridge:
     """A capture that shows what a faultless guest would send for the steps so far, changed by ``change``."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: Path) -> None:
+        self.record = record
+        self.most = 1000
+        self.lasting = True
+        self.data: list[bytes] = []
         self.steps: list[op.Step] = []
         self.change: Callable[[list[bytes]], list[bytes]] = lambda frames: frames
         self.trust = Integrity()
@@ -70,11 +79,23 @@ class Bridge:
         self.steps.clear()
         self.started.append(case)
 
-    def end(self, case: str, enough: Callable[[Sequence[CapturedFrame]], bool], seconds: float) -> None:
+    def end(self, case: str, frames: int | None, seconds: float) -> None:
         """Nothing can be late."""
+        self.data = self.change(raw(packets(predict(self.steps, SITE), SITE)))
+
+    def extent(self, case: str) -> Extent:
+        return Extent(1, len(self.data), time.time_ns(), len(self.data) > self.most) if self.data else Extent()
 
     def frames(self, case: str) -> Sequence[CapturedFrame]:
-        return dissected(captured(self.change(raw(packets(predict(self.steps, SITE), SITE)))))
+        assert len(self.data) <= self.most
+        return dissected(captured(self.data))
+
+    def recorded(self, case: str) -> tuple[Path, int]:
+        """A record that begins with another case and goes on after this one's end."""
+        marks = [marker(1, Edge.START, 1, "other"), marker(2, Edge.START, 2, case), marker(2, Edge.END, 3, case)]
+        frames = captured([marks[0], *self.data, marks[1], *self.data, *marks[2:][: self.lasting], *self.data])
+        self.record.write_bytes(pcapng.section("br") + b"".join(map(pcapng.packet, frames)) + b"\x06\0")
+        return self.record, len(self.data) + 2
 
     def integrity(self, case: str) -> Integrity:
         return self.trust
@@ -85,7 +106,7 @@ class Cell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.driver, self.bridge = FaultlessDriver(), Bridge()
+        self.driver, self.bridge = FaultlessDriver(), Bridge(folder / "record.pcapng")
         self.events: list[dict[str, Any]] = []
         self.closings: list[Closing] = []
         self.session = Session(SITE, self.driver, self.bridge, self.record, self.events.append)
@@ -123,6 +144,51 @@ def test_a_silent_test_fails_when_its_datagram_is_lost(cell: Cell) -> None:
     result = cell.run(GOOD.replace("wire.expect(", "("))
     assert result.status is Status.FAILED
     assert result.datagrams.missing == 1
+
+
+LARGE = """
+def test_case(wsk, wire):
+    with wsk.datagram_socket() as sock:
+        wire.expect(sock.burst(wire.peer(9000), count=200, size=64, depth=1))
+"""
+
+
+def test_a_large_case_is_judged_by_its_stretch_of_the_record(cell: Cell) -> None:
+    cell.bridge.most = 100
+    result = cell.run(LARGE)
+    assert (result.status, result.reason) == (Status.PASSED, "")
+    assert (result.datagrams.expected, result.datagrams.matched) == (200, 200)
+    assert result.evidence == {"frames": "1-200"}
+    assert result.verdict_seconds is not None
+
+
+def test_a_large_case_gets_the_verdict_of_a_small_one(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(frames: Sequence[CapturedFrame]) -> dict[int, Dissection | None]:
+        return {frame.number: frame.dissection for frame in dissected(frames)}
+
+    monkeypatch.setattr(tshark, "dissect_frames", told)
+    harms: list[Callable[[list[bytes]], list[bytes]]] = [
+        lambda frames: [*frames[:7], *frames[8:]],
+        lambda frames: [*frames, frames[7]],
+        lambda frames: [*frames[:7], frames[8], frames[7], *frames[9:]],
+        lambda frames: [*frames[:7], frames[7][:22] + b"\x07" + frames[7][23:], *frames[8:]],
+    ]
+    for harm in harms:
+        cell.bridge.change, cell.bridge.most = harm, 1000
+        small = cell.run(LARGE)
+        cell.bridge.most = 100
+        large = cell.run(LARGE)
+        assert (small.status, large.status) == (Status.FAILED, Status.FAILED)
+        assert small.datagrams == large.datagrams
+        assert [(item.verdict, item.field, item.seen) for item in small.findings] == [
+            (item.verdict, item.field, item.seen) for item in large.findings
+        ]
+
+
+def test_a_large_case_whose_end_is_not_in_the_record_is_inconclusive(cell: Cell) -> None:
+    cell.bridge.most, cell.bridge.lasting = 100, False
+    result = cell.run(LARGE)
+    assert (result.status, result.reason) == (Status.INCONCLUSIVE, "the case's end marker is not in the capture")
 
 
 def test_a_failed_case_is_made_plain_when_the_capture_has_ended(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:

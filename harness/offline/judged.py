@@ -1,0 +1,76 @@
+"""The verdict on one stretch of a capture file: what bulk has matched, and the frames kept for a closer look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from harness.capture import tshark
+from harness.capture.frames import Integrity
+from harness.model.addresses import Cast
+from harness.model.datagram import ExpectedDatagram, Prediction
+from harness.model.site import Site
+from harness.offline.stretches import MOST_FRAMES, Splitter, Stretch
+from harness.verify.judge import judge
+from harness.verify.verdict import CaseVerdict
+
+
+def ask_tshark(capture: Path, stretches: Iterable[Stretch], *, whole_file: bool) -> None:
+    """Give the kept frames tshark's dissection, from the file itself or from a copy of these frames alone."""
+    stretches = list(stretches)
+    kept = [frame for stretch in stretches for frame in stretch.kept]
+    numbers = {frame.number for frame in kept}
+    known = tshark.dissect_file(capture, numbers) if whole_file else tshark.dissect_frames(kept)
+    for stretch in stretches:
+        stretch.kept = [replace(frame, dissection=known.get(frame.number)) for frame in stretch.kept]
+
+
+def troubles(stretch: Stretch, splitter: Splitter) -> list[str]:
+    """What makes the frames of a stretch doubtful."""
+    doubts = [f"{count} frames could not be read: {what}" for what, count in splitter.unreadable.items()]
+    if len(stretch.guests) > 1:
+        names = ", ".join(sorted(stretch.guests))
+        doubts.append(f"the guest's frames are on several interfaces ({names}): choose one with --interface")
+    if stretch.dropped:
+        text = f"{stretch.dropped} more frames would have to be looked at one by one than the {MOST_FRAMES} that are"
+        doubts.append(text)
+    return doubts
+
+
+def judged(stretch: Stretch, integrity: Integrity, site: Site, asked: bool) -> CaseVerdict:
+    """Hold a stretch against its predictions.
+
+    Args:
+        stretch: its kept frames with tshark's dissection, where there is one.
+        integrity: whether the capture can be trusted there.
+        site: the lab.
+        asked: tshark was asked, so frames without a dissection are doubtful.
+    """
+    predictions, begun = stretch.predictions, stretch.bulk.begun
+    if stretch.cooked:
+        predictions = tuple(_without_mac(item) for item in predictions)
+        begun = replace(begun, trackers={})
+    return judge(
+        predictions,
+        stretch.steps,
+        stretch.kept,
+        integrity,
+        site,
+        tshark=asked,
+        begun=begun,
+        set_aside=stretch.set_aside,
+    )
+
+
+def _without_mac(prediction: Prediction) -> Prediction:
+    """The prediction as a cooked capture shows it: no destination MAC but the broadcast one."""
+
+    def bare(item: ExpectedDatagram) -> ExpectedDatagram:
+        mac = item.destination_mac if item.cast is Cast.BROADCAST else bytes(6)
+        return replace(item, destination_mac=mac, alternatives=tuple(bare(other) for other in item.alternatives))
+
+    burst = prediction.burst
+    if burst is not None:
+        burst = replace(burst, template=bare(burst.template))
+    return replace(prediction, datagrams=tuple(bare(item) for item in prediction.datagrams), burst=burst)

@@ -1,0 +1,49 @@
+"""The verdict of a case with more frames than a session holds: from the record, as ``harness verify`` makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.capture.files import CaptureFile
+from harness.capture.frames import CapturedFrame, Integrity
+from harness.model.site import Site
+from harness.offline.judged import ask_tshark, judged, troubles
+from harness.offline.stretches import Choice, Splitter
+from harness.plan import Header, Plan
+from harness.verify.verdict import CaseVerdict
+from harness.wsk.operations import Step
+
+
+def judge_large(
+    record: Path, start: int, case: str, steps: Sequence[Step], integrity: Integrity, site: Site
+) -> tuple[CaseVerdict, Sequence[CapturedFrame]]:
+    """Read a case's stretch from a record that may still grow, and hold it against the model.
+
+    Args:
+        record: with the case whole in it.
+        start: number of the case's start marker.
+        case: its name.
+        steps: its steps with their outcomes.
+        integrity: of the live capture there.
+        site: the lab.
+
+    Returns:
+        The verdict, and the frames that were looked at one by one, with tshark's dissection.
+    """
+    splitter = Splitter(Plan(Header("", site.profile.name), tuple(steps)), site, Choice())
+    stretch = splitter.stretches.get(case)
+    with CaptureFile(record) as file:
+        for batch in file.batches():
+            if batch.first + len(batch) > start:
+                splitter.feed(batch.part(max(0, start - batch.first), len(batch)))
+                stretch = splitter.stretches.get(case)
+            if stretch is not None and stretch.ended:
+                break
+    if stretch is None:
+        return CaseVerdict(doubts=("the case's start marker is not in the record",)), ()
+    ask_tshark(record, [stretch], whole_file=False)
+    ended = integrity.ended and stretch.ended
+    whole = replace(integrity, ended=ended, problems=(*integrity.problems, *troubles(stretch, splitter)))
+    return judged(stretch, whole, site, asked=True), stretch.kept
