@@ -23,6 +23,8 @@ from harness.errors import EXIT_FAILED, EXIT_PASSED, HarnessError, UsageError
 from harness.report.results import FILE_NAME, load
 
 REGRESSION_NICS = ("virtio-net", "e1000")
+WORKERS = 2
+"""Processes that run tests: a lab and its guest keep less than one core busy, and take less than 1 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,9 @@ def _tool(name: str, checkout: Path, module: str, *arguments: str) -> StepResult
 
 def _pytest(name: str, checkout: Path, folder: str, scratch: Path) -> StepResult:
     report = scratch / f"{Path(folder).name}.xml"
-    code, seconds = _call(name, checkout, "pytest", "-q", "-ra", f"--junitxml={report}", folder)
+    # Tests of one file share fixtures that are dear (a guest that runs), so a file is never cut in two.
+    together = ("-n", str(WORKERS), "--dist", "loadfile")
+    code, seconds = _call(name, checkout, "pytest", "-q", "-ra", *together, f"--junitxml={report}", folder)
     return StepResult(name, code, seconds, junit_counts(report))
 
 

@@ -69,7 +69,6 @@ class Run:
             "links": sorted(os.listdir("/sys/class/net")),
             "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if "wsk" in line],
             "temporary files": sorted(str(path) for path in self.temporary.iterdir()),
-            "half an image or state": sorted(str(path) for path in resources.cache().glob("*/.building-*")),
         }
 
     def await_nothing_left(self, seconds: float = 5.0) -> None:
