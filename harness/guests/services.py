@@ -49,6 +49,7 @@ REASONS = {
 }
 """Win32 errors as they occur for drivers (names in winerror.h) -> what they mean here."""
 
+_NOT_STARTED = "Application could not be started"  # Wine's start.exe
 _NUMBER = re.compile(r"^\[SC\] .*?(\d+):", re.MULTILINE)  # the words between differ by Windows' language
 _STATE = re.compile(r":\s*[1-7]\s+(\w*(?:STOPPED|PENDING|RUNNING|PAUSED))\b")
 _BETWEEN_QUERIES_SECONDS = 0.2
@@ -75,13 +76,13 @@ def _why(result: Result) -> str:
 
 
 def _asked(shell: Shell, words: str, timeout: float) -> Result:
-    """``sc.exe`` with a request that may be made twice: it is, where the program ended without a word.
+    """``sc.exe`` with a request that may be made twice: it is, where it never reached the service manager.
 
-    A service manager that refuses says so; a program that fails and says nothing never reached it. (Seen once in some
-    thousand calls under Wine, exit code 1.)
+    A service manager that refuses says so; a program that fails and says nothing never asked it, nor did one that Wine
+    could not start. (Each seen once in some thousand calls under Wine, exit code 1.)
     """
     result = shell.run(f"sc.exe {words}", timeout)
-    if result.exit_code and not result.stdout.strip():
+    if result.exit_code and (not result.stdout.strip() or _NOT_STARTED in _said(result)):
         result = shell.run(f"sc.exe {words}", timeout)
     return result
 

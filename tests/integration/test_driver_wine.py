@@ -67,9 +67,14 @@ class Wine:
         subprocess.run(command, env=self.environment, stdout=quiet, stderr=quiet, timeout=120, check=True)
 
     def run(self, *command: str) -> str:
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+        done = self._ended(command)
+        if "Application could not be started" in done.stdout:  # by Wine; seen once in some thousand, on a busy host
+            done = self._ended(command)
         assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def _ended(self, command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 class Pipe:

@@ -109,6 +109,14 @@ def test_a_request_that_sc_answered_without_a_word_is_made_once_more() -> None:
     assert len(spoken.commands) == 1, "who was refused is not asked again"
 
 
+def test_a_request_that_wine_could_not_start_is_made_once_more() -> None:
+    said = "Application could not be started, or no application associated with the specified file."
+    stopped = Answer(0, QUERY.format("1  STOPPED"))
+    shell = FakeShell({"stop": [Answer(1, said), stopped], "delete": [Answer(0)]})
+    services.unload(shell, "x", 1)
+    assert [command.split()[1] for command in shell.commands] == ["stop", "stop", "delete"]
+
+
 def test_a_driver_without_unload_is_a_failure() -> None:
     with pytest.raises(Failure, match="without DriverUnload"):
         services.unload(FakeShell({"stop": [failed("ControlService", 1052)]}), "x", 1)
