@@ -2,7 +2,7 @@
 
 It opens and closes cases by markers, joins their frames with tshark's dissection, and checks in the end that the record
 on disk holds exactly what was judged. Frames are numbered as Wireshark numbers them in the record (``capture.pcapng``).
-Memory does not grow with the capture: only the frames of the latest case are held, and not those of a large one.
+Memory grows by eight bytes a frame: only the frames of the latest case are held, and not those of a large one.
 """
 
 from __future__ import annotations

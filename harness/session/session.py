@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from harness.api import Wire, Wsk
-from harness.capture.frames import CapturedFrame, Extent, Integrity
+from harness.capture.frames import Integrity
 from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.matrix.events import Collected, encode
 from harness.model.predict import predict
@@ -24,6 +24,7 @@ from harness.session.case import Case, ended_by, raised
 from harness.session.expectations import frames_of, since
 from harness.session.lab import Lab, Unknown, unvouched
 from harness.session.large import judge_large
+from harness.session.parts import Capture, DriverUnderTest, PeerSender
 from harness.session.plainly import Plainly
 from harness.session.watch import Keeper, Unkept, Unwatched, Watch
 from harness.verify.closing import Closing, closed
@@ -31,7 +32,6 @@ from harness.verify.judge import doubts_of, judge
 from harness.verify.late import Late
 from harness.verify.verdict import CaseVerdict
 from harness.wsk.operations import Accounts, Operation, Outcome, PeerSend, Step
-from harness.wsk.types import Endpoint
 
 UNLOAD = "harness::the driver unloads"
 SETTLE_SECONDS = 2.0
@@ -40,45 +40,6 @@ SETTLE_SECONDS = 2.0
 
 _UNSEEN = CaseVerdict()
 """Of a case whose frames nobody judged."""
-
-
-class DriverUnderTest(Protocol):
-    """What a session asks of a driver; ours and an adapter to anybody else's both give it."""
-
-    def execute(self, operations: Sequence[Operation]) -> list[Outcome]:
-        """Carry them out in order. Raises Failure when the driver is at fault, LabError when the way to it is."""
-
-    def accounts(self) -> Accounts | None:
-        """The driver's own books, or None for a driver that keeps none."""
-
-
-class PeerSender(Protocol):
-    """What a session asks of the host peers."""
-
-    def send(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
-        """Send one datagram to the guest. Raises LabError."""
-
-
-class Capture(Protocol):
-    """What a session asks of the capture."""
-
-    def begin(self, case: str) -> None:
-        """Put the start marker on the bridge and see it in the file."""
-
-    def end(self, case: str, frames: int | None, seconds: float) -> None:
-        """Wait for so many IP frames of the guest or until the time is up, then put the end marker."""
-
-    def extent(self, case: str) -> Extent:
-        """Where the closed case lies in the record, and whether it is large."""
-
-    def frames(self, case: str) -> Sequence[CapturedFrame]:
-        """The frames between the case's markers, with tshark's dissection; not those of a large case."""
-
-    def recorded(self, case: str) -> tuple[Path, int]:
-        """The record, once the case is whole in it, and the number of the case's start marker."""
-
-    def integrity(self, case: str) -> Integrity:
-        """Whether the case's stretch of the capture can be trusted."""
 
 
 class Session:
