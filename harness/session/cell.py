@@ -20,7 +20,7 @@ from harness.control.ssh import Shell
 from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.guests.base import Guest
 from harness.guests.silence import noise
-from harness.lab import dhcp
+from harness.lab import dhcp, namespace
 from harness.lab.bridges import Bridges
 from harness.lab.disturbance import Disturbances
 from harness.lab.host_network import HostNetwork
@@ -141,6 +141,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             session=lambda driver: Session(site, driver, capture, record, tell, peers, job.folder),
             states=None if job.cold or not job.isolated else States(),
             versions=notes.versions,
+            work=namespace.WORK,
         )
         stack.callback(starter.close)
         starter.begin()

@@ -1,7 +1,8 @@
 """Brings a guest to where tests can begin: from a saved state that proves itself, else by a cold boot that says why.
 
 Two states are kept per guest and NIC: "booted" (services up, NIC under test configured) serves every driver build,
-"loaded" has one build loaded as well. No SSH connection is open in either, for it would die with the restore.
+"loaded" has one build loaded as well. No SSH connection is open in either, for it would die with the restore. A guest
+that becomes a state has its memory in a file of its own in the lab; one for tests shares the state's, copy-on-write.
 """
 
 from __future__ import annotations
@@ -26,13 +27,19 @@ from harness.report.status import Status
 from harness.session import driver as drivers
 from harness.session.driver import SampleDriver
 from harness.session.session import Session
-from harness.vm import saved
+from harness.vm import ram, saved
 from harness.vm.domain import DomainSpec, domain_xml
 from harness.vm.machine import Machine
+from harness.vm.ram import Ram
 
 PROOF = "harness::a restored guest's first datagram"
 _PROOF_PORT = 9
-_SOURCES = (*sorted(Path(guests.__file__).parent.glob("*.py")), Path(drivers.__file__), Path(__file__))
+_SOURCES = (
+    *sorted(Path(guests.__file__).parent.glob("*.py")),
+    Path(drivers.__file__),
+    Path(ram.__file__),
+    Path(__file__),
+)
 """What decides how a guest is configured; a change makes older states useless."""
 
 LoadedDriver = SampleDriver | DriverAdapter
@@ -99,6 +106,7 @@ class Starter:
         session: makes the session that judges with a driver.
         states: the cache, ``None`` to boot whatever it holds.
         versions: of QEMU and libvirt: a state serves the version that wrote it.
+        work: folder of the lab, for the memory of a guest that becomes a state.
     """
 
     def __init__(
@@ -113,10 +121,12 @@ class Starter:
         session: Callable[[LoadedDriver], Session],
         states: saved.States | None,
         versions: dict[str, str],
+        work: Path,
     ) -> None:
         self._job, self._guest, self._machine, self._site = job, guest, machine, site
         self._phase, self._connect, self._session, self._states = phase, connect, session, states
         self._booted, self._loaded = keys(job, machine.spec, site, versions)
+        self._memory = work / "ram"
         self._shell: Shell | None = None
         self._driver: LoadedDriver | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="restore")
@@ -147,7 +157,7 @@ class Starter:
             if (state := states.find(self._loaded)) is not None:
                 return self._proven(self._attached_to(state), "restored, driver loaded")
             if (state := states.find(self._booted)) is not None:
-                self._restore(state)
+                self._restore_to_load(state)
                 if self._job.passing:
                     return self._passing("restored, driver loaded into it")
                 return self._keeping_loaded(states, "restored, driver loaded into it")
@@ -155,7 +165,7 @@ class Starter:
             self.doubts.append(f"a saved guest was not used: {error.what}")
             self._end()
             return self._cold()
-        self._boot()
+        self._boot(Ram(self._memory, shared=True))
         try:
             self._keep(states, self._booted)
             if self._job.passing:
@@ -207,10 +217,15 @@ class Starter:
         self._hang_up()
         with self._phase("save"):
             facts = {"guest": self._job.cell.guest, "nic": self._job.cell.nic, "image": self._job.image}
-            state = states.save(name, self._machine.save, facts)
+            state = states.save(name, self._write, facts)
         if name == self._booted:
-            self._restore(state)
+            self._restore_to_load(state)
         return state
+
+    def _write(self, folder: Path) -> None:
+        self._machine.save(folder / saved.STATE)
+        ram.copy(self._memory, folder / saved.RAM)
+        self._memory.unlink()
 
     def _cold(self) -> Ready:
         self._boot()
@@ -221,9 +236,9 @@ class Starter:
             self._states.discard(self._booted)
         return Ready(session, driver, "cold boot")
 
-    def _boot(self) -> None:
+    def _boot(self, memory: Ram | None = None) -> None:
         with self._phase("boot"):
-            self._machine.start()
+            self._machine.start(memory)
             self._machine.await_console(self._guest.ready_line, self._guest.boot_seconds)
         shell = self._login()
         with self._phase("configure"):
@@ -251,9 +266,22 @@ class Starter:
 
     def _restore(self, state: saved.Saved) -> None:
         with self._phase("restore"):
-            self._machine.restore(state.state)
+            self._machine.restore(state.state, Ram(state.ram, shared=False))
+
+    def _restore_to_load(self, state: saved.Saved) -> None:
+        """Restore a guest to load a driver into; it becomes a state itself, unless the driver is a passing one."""
+        if self._job.passing:
+            self._restore(state)
+            return
+        with self._phase("restore"):
+            try:
+                ram.copy(state.ram, self._memory)
+            except OSError as error:
+                raise LabError(f"a saved guest's memory cannot be copied: {error.strerror}") from error
+            self._machine.restore(state.state, Ram(self._memory, shared=True))
 
     def _end(self) -> None:
         with contextlib.suppress(HarnessError):
             self._hang_up()
         self._machine.destroy()
+        self._memory.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import jinja2
 
 from harness.lab.network import CONTROL_BRIDGE, CONTROL_NIC_MAC, DUT_BRIDGE, DUT_NIC_MAC
 from harness.nics import Nic
+from harness.vm.ram import Ram
 
 TEMPLATE = "domain.xml.j2"
 _NAMESPACE = uuid.UUID("a3b1f0de-6c7e-5b52-9d0c-3f6d8f2f8d11")
@@ -121,6 +122,7 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def domain_xml(spec: DomainSpec) -> str:
-    """The domain's XML for ``virDomainCreateXML``."""
-    return _environment().get_template(TEMPLATE).render(spec=spec, boot=spec.boot, nic=spec.nic)
+def domain_xml(spec: DomainSpec, ram: Ram | None = None) -> str:
+    """The domain's XML for ``virDomainCreateXML``, with its memory in a file if one is given."""
+    arguments = ram.arguments(spec.boot.memory_mib) if ram is not None else ()
+    return _environment().get_template(TEMPLATE).render(spec=spec, boot=spec.boot, nic=spec.nic, arguments=arguments)

@@ -14,6 +14,7 @@ from harness.errors import AwaitTimeout, LabError
 from harness.lab.growth import Growth
 from harness.vm.domain import DomainSpec, domain_xml
 from harness.vm.libvirt import Connection, Domain, Event
+from harness.vm.ram import Ram, write_orders
 
 ENDED = frozenset({Event.SHUT_DOWN, Event.DESTROYED, Event.CRASHED, Event.SAVED, Event.FAILED})
 CONSOLE_TAIL_LINES = 20
@@ -53,28 +54,35 @@ class Machine:
         """How it ended; ``None`` while it runs."""
         return next((event for event in self._events if event in ENDED), None)
 
-    def start(self) -> None:
+    def start(self, ram: Ram | None = None) -> None:
         """Boot it.
 
+        Args:
+            ram: the file that shall be its memory.
+
         Raises:
             LabError: libvirt or QEMU refused.
         """
-        self._prepare()
-        self._domain = self._connection.create(domain_xml(self.spec), self.spec.uuid, self._listen)
+        self._prepare(ram)
+        self._domain = self._connection.create(domain_xml(self.spec, ram), self.spec.uuid, self._listen)
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: Path, ram: Ram | None = None) -> None:
         """Start it from what ``save`` wrote, in place of booting.
 
+        Args:
+            path: the state.
+            ram: its memory, when that was in a shared file as the state was saved: the file, or a copy of it.
+
         Raises:
             LabError: libvirt or QEMU refused.
         """
-        self._prepare()
+        self._prepare(ram)
         # libvirt looks for UEFI firmware only when a machine starts: a restored one needs the XML it was saved with.
-        xml = None if self.spec.boot.uefi else domain_xml(self.spec)
+        xml = None if self.spec.boot.uefi else domain_xml(self.spec, ram)
         self._domain = self._connection.restore(path, xml, self.spec.uuid, self._listen)
 
     def save(self, path: Path) -> None:
-        """Save memory and devices to ``path``; the machine ends.
+        """Save devices, and memory that is not in a shared file, to ``path``; the machine ends.
 
         Raises:
             LabError: libvirt or QEMU refused.
@@ -176,7 +184,9 @@ class Machine:
         """The domain as libvirt runs it, for the evidence folder."""
         return self._running().xml()
 
-    def _prepare(self) -> None:
+    def _prepare(self, memory: Ram | None) -> None:
+        if memory is not None:
+            write_orders()
         self._events.clear()
         self.spec.console.touch()  # an empty console is evidence too, and can be watched
         self._console_start = len(self.console())

@@ -1,7 +1,8 @@
 """The cache of saved guests: one folder per state, complete or absent, named by a key of all that went into it.
 
-A state is what ``virDomainSave`` wrote. Each is made in a temporary folder and renamed when it is complete; the least
-recently used go first when the cache outgrows its limit. A guest that runs from a state needs it no longer.
+A state is what ``virDomainSave`` wrote, and the guest's memory. Each is made in a temporary folder and renamed when it
+is complete; the least recently used go first when the cache outgrows its limit. A guest that runs from a state has its
+memory file open, so it may run on when the state has gone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 from harness import resources
 from harness.errors import LabError
 
-STATE, MANIFEST = "state", "manifest.json"
+STATE, RAM, MANIFEST = "state", "ram", "manifest.json"
 LIMIT_BYTES = 6 << 30
 _RESERVE_BYTES = 1 << 30  # disk space that a state must leave to others
 _TEMPORARY = ".saving-"
@@ -58,9 +59,14 @@ class Saved:
         return self.folder / STATE
 
     @property
+    def ram(self) -> Path:
+        """The guest's memory."""
+        return self.folder / RAM
+
+    @property
     def size(self) -> int:
         """Bytes on the disk."""
-        return self.state.stat().st_blocks * 512
+        return sum(file.stat().st_blocks * 512 for file in self.folder.iterdir())
 
 
 class States:
@@ -83,7 +89,7 @@ class States:
         folder = self.folder / name
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
-            if (folder / STATE).stat().st_size != manifest["bytes"]:
+            if manifest["bytes"] != _sizes(folder):
                 raise ValueError("cut short")
             os.utime(folder)
         except (OSError, ValueError, KeyError, TypeError):
@@ -91,7 +97,7 @@ class States:
         return Saved(folder, manifest)
 
     def save(self, name: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> Saved:
-        """Make a state: ``write`` writes the file, which is then published whole.
+        """Make a state: ``write`` writes its files into the folder that it is given, which is then published whole.
 
         Raises:
             StateError: no space; nothing is left behind then.
@@ -102,8 +108,8 @@ class States:
             temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.folder))
             alive = _hold(temporary)
         try:
-            write(temporary / STATE)
-            manifest = {**facts, "bytes": (temporary / STATE).stat().st_size, "saved": time.time()}
+            write(temporary)
+            manifest = {**facts, "bytes": _sizes(temporary), "saved": time.time()}
             (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
             with self._locked():
                 shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -165,6 +171,10 @@ class States:
                 yield
         except OSError as error:
             raise StateError(f"the cache of saved guests {self.folder} cannot be used: {error.strerror}") from error
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {name: (folder / name).stat().st_size for name in (STATE, RAM)}
 
 
 def _hold(folder: Path) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import random
 import subprocess
@@ -18,10 +19,11 @@ from harness import nics
 from harness.errors import AwaitTimeout, LabError, UsageError
 from harness.lab import namespace
 from harness.lab.network import DUT_NIC_MAC, LabNetwork
-from harness.vm import accelerator
+from harness.vm import accelerator, ram
 from harness.vm.domain import BootSpec, Disk, DomainSpec, domain_xml
 from harness.vm.libvirt import Connection, Event
 from harness.vm.machine import Machine
+from harness.vm.ram import Ram
 
 MACHINES = ("pc-i440fx-7.2", "pc-q35-7.2")
 ELSEWHERE = ("igb", "vfio:0000:65:00.1")
@@ -123,6 +125,51 @@ def test_a_saved_guest_goes_on_where_it_was(tmp_path: Path, connection: Connecti
         assert guest.ended is None
         guest.await_console("B", 30)
         assert guest.console() == "AB"
+
+
+SPELLING = (
+    b"\xba\xf8\x03\xc6\x06\x00\x05A"  # mov dx,0x3f8; mov byte [0x500],'A'
+    b"\xa0\x00\x05\xee\xfe\x06\x00\x05"  # 1: mov al,[0x500]; out dx,al; inc byte [0x500]
+    b"\x66\xb9\x00\x00\x00\x02\x66\x49\x75\xfc\xeb\xec"  # mov ecx,0x2000000; 2: dec ecx; jnz 2b; jmp 1b
+)
+"""Says the letter that it has in memory, then the next of the alphabet, and so on."""
+
+
+def letters_after(text: str, count: int) -> str:
+    return "".join(chr(ord(text[-1]) + 1 + number) for number in range(count))
+
+
+@pytest.mark.lab
+def test_guests_restored_from_one_memory_leave_it_as_it_was(tmp_path: Path, connection: Connection) -> None:
+    memory, state = tmp_path / "ram, with a comma", tmp_path / "state"
+    with Machine(connection, spec_of(tmp_path, SPELLING)) as guest:
+        guest.start(Ram(memory, shared=True))
+        guest.await_console("ABC", 20)
+        guest.save(state)
+        assert state.stat().st_size < memory.stat().st_size / 8  # memory is in its file, and there alone
+        said, before = guest.console(), hashlib.sha256(memory.read_bytes()).digest()
+        for _ in range(2):
+            guest.restore(state, Ram(memory, shared=False))
+            assert guest.resident_bytes() > 0
+            guest.await_console(letters_after(said, 2), 20)
+            guest.destroy()
+        assert hashlib.sha256(memory.read_bytes()).digest() == before
+
+
+@pytest.mark.lab
+def test_a_state_is_made_of_a_restored_guest_whose_memory_was_copied(tmp_path: Path, connection: Connection) -> None:
+    with Machine(connection, spec_of(tmp_path, SPELLING)) as guest:
+        guest.start(Ram(tmp_path / "first", shared=True))
+        guest.await_console("AB", 20)
+        guest.save(tmp_path / "state")
+        ram.copy(tmp_path / "first", tmp_path / "second")
+        guest.restore(tmp_path / "state", Ram(tmp_path / "second", shared=True))
+        guest.await_console(letters_after(guest.console(), 2), 20)
+        guest.save(tmp_path / "state of the second")
+        said = guest.console()
+        guest.restore(tmp_path / "state of the second", Ram(tmp_path / "second", shared=False))
+        guest.await_console(letters_after(said, 1), 20)
+        assert guest.console().startswith(said)
 
 
 @pytest.mark.lab

@@ -12,31 +12,49 @@ from harness.errors import Failure, LabError
 from harness.matrix.cells import Cell, CellJob
 from harness.session import start
 from harness.session.start import Starter
+from harness.vm.ram import Ram
 from harness.vm.saved import States
 
 
 class World:
-    """Guest, machine, driver and session in one, which write down what is done to them."""
+    """Guest, machine, driver and session in one, which write down what is done to them.
+
+    What has happened to the guest is its memory: a text in a file of its own, or read from a state and kept here.
+    """
 
     ready_line, boot_seconds = "ready", 1.0
 
-    def __init__(self) -> None:
+    def __init__(self, work: Path) -> None:
+        self.work = work
         self.done: list[str] = []
         self.proofs: list[str] = []
         self.spec: Any = None
+        self.memory: Path | None = None
 
-    def start(self) -> None:
+    def start(self, ram: Ram | None = None) -> None:
         self.done.append("boot")
+        self._map(ram)
+        self._note("booted")
 
     def await_console(self, text: str, seconds: float) -> None:
         pass
 
-    def restore(self, path: Path) -> None:
-        self.done.append(f"restore {path.read_text()}")
+    def restore(self, path: Path, ram: Ram) -> None:
+        assert path.read_text() == "devices"
+        self._map(ram)
+        self.done.append(f"restore {ram.file.read_text()}{'' if ram.shared else ' copy-on-write'}")
 
     def save(self, path: Path) -> None:
-        path.write_text("loaded" if "install" in self.done else "booted")
+        assert self.memory is not None
+        path.write_text("devices")
         self.done.append("save")
+
+    def _map(self, ram: Ram | None) -> None:
+        self.memory = ram.file if ram is not None and ram.shared else None
+
+    def _note(self, event: str) -> None:
+        if self.memory is not None:
+            self.memory.write_text(event)
 
     def destroy(self) -> None:
         self.done.append("destroy")
@@ -49,6 +67,7 @@ class World:
 
     def install(self) -> None:
         self.done.append("install")
+        self._note("loaded")
 
     def attach(self) -> None:
         self.done.append("attach")
@@ -58,16 +77,17 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World()
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> World:
+    made = World(tmp_path_factory.mktemp("lab"))
     monkeypatch.setattr(start, "keys", lambda *_: ("k-booted", "k-loaded"))
     monkeypatch.setattr(start, "SampleDriver", lambda *_: made)
     monkeypatch.setattr(start, "prove", lambda _: made.proofs.pop(0) if made.proofs else "")
     return made
 
 
-def starter(world: World, states: States | None) -> Starter:
-    job = CellJob(Cell("wine", "e1000"), "r", Path("/f"), "image", Path("/d.sys"), Path("/r.exe"))
+def starter(world: World, states: States | None, *, passing: bool = False) -> Starter:
+    cell = Cell("wine", "e1000")
+    job = CellJob(cell, "r", Path("/f"), "image", Path("/d.sys"), Path("/r.exe"), passing=passing)
     anything = cast(Any, world)
     return Starter(
         job,
@@ -79,21 +99,25 @@ def starter(world: World, states: States | None) -> Starter:
         session=lambda _: anything,
         states=states,
         versions={},
+        work=world.work,
     )
 
 
-def begun(world: World, states: States | None) -> tuple[str, list[str], list[str]]:
+def begun(world: World, states: States | None, *, passing: bool = False) -> tuple[str, list[str], list[str]]:
     world.done.clear()
-    one = starter(world, states)
-    return one.start().how, world.done, one.doubts
+    one = starter(world, states, passing=passing)
+    how = one.start().how
+    assert not list(world.work.iterdir())  # a guest's own memory takes no space once it is in a state
+    return how, world.done, one.doubts
 
 
 def test_the_first_start_boots_once_and_the_next_only_restores(world: World, tmp_path: Path) -> None:
     states = States(tmp_path)
     how, done, _ = begun(world, states)
     assert how.startswith("cold boot")
-    assert done == ["boot", "configure", "save", "restore booted", "install", "save", "restore loaded", "attach"]
-    assert begun(world, states) == ("restored, driver loaded", ["restore loaded", "attach"], [])
+    loaded = ["restore loaded copy-on-write", "attach"]
+    assert done == ["boot", "configure", "save", "restore booted", "install", "save", *loaded]
+    assert begun(world, states) == ("restored, driver loaded", loaded, [])
 
 
 def test_another_driver_is_loaded_without_a_boot(world: World, tmp_path: Path) -> None:
@@ -101,9 +125,18 @@ def test_another_driver_is_loaded_without_a_boot(world: World, tmp_path: Path) -
     begun(world, states)
     states.discard("k-loaded")
     how, done, _ = begun(world, states)
-    assert "boot" not in done
-    assert "install" in done
+    assert done[:3] == ["restore booted", "install", "save"]
     assert how == "restored, driver loaded into it"
+
+
+def test_a_driver_in_passing_leaves_no_state(world: World, tmp_path: Path) -> None:
+    states = States(tmp_path)
+    begun(world, states)
+    states.discard("k-loaded")
+    how, done, _ = begun(world, states, passing=True)
+    assert done == ["restore booted copy-on-write", "install"]
+    assert how == "restored, driver loaded into it"
+    assert [state.folder.name for state in states.entries()] == ["k-booted"]
 
 
 def test_cold_uses_and_keeps_no_state(world: World, tmp_path: Path) -> None:
@@ -134,7 +167,7 @@ def test_a_state_that_libvirt_refuses_falls_back(world: World, tmp_path: Path, m
     states = States(tmp_path)
     begun(world, states)
 
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, ram: Ram) -> None:
         raise LabError("libvirt could not restore the guest")
 
     monkeypatch.setattr(world, "restore", refuse)

@@ -10,12 +10,13 @@ import pytest
 
 from harness.errors import LabError
 from harness.vm import saved
-from harness.vm.saved import STATE, States
+from harness.vm.saved import RAM, STATE, States
 
 
 def writing(size: int) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        path.write_bytes(os.urandom(size))
+    def write(folder: Path) -> None:
+        (folder / STATE).write_bytes(os.urandom(size))
+        (folder / RAM).write_bytes(b"")
 
     return write
 
@@ -45,8 +46,8 @@ def test_a_state_is_found_again_with_what_is_known_of_it(tmp_path: Path) -> None
 def test_a_save_that_fails_leaves_nothing(tmp_path: Path) -> None:
     states = States(tmp_path / "states")
 
-    def broken(path: Path) -> None:
-        path.write_bytes(b"half")
+    def broken(folder: Path) -> None:
+        (folder / STATE).write_bytes(b"half")
         raise LabError("QEMU died")
 
     with pytest.raises(LabError, match="QEMU died"):
@@ -55,15 +56,17 @@ def test_a_save_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in states.folder.iterdir()] == [".lock"]
 
 
-def test_a_state_cut_short_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", [STATE, RAM])
+def test_a_state_cut_short_is_none(tmp_path: Path, file: str) -> None:
     states = States(tmp_path / "states")
-    state = states.save("k", writing(100), {}).folder / STATE
-    state.write_bytes(b"short")
+    (states.save("k", writing(100), {}).folder / file).write_bytes(b"short")
+    assert states.find("k") is None
+    (states.save("k", writing(100), {}).folder / file).unlink()
     assert states.find("k") is None
 
 
 def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
-    states = States(tmp_path / "states", limit=3 * 65536)
+    states = States(tmp_path / "states", limit=3 * 80_000)
     for number, name in enumerate("abc"):
         states.save(name, writing(65536), {})
         os.utime(states.folder / name, (number, number))
@@ -87,12 +90,12 @@ def test_what_a_killed_worker_left_goes_and_what_a_living_one_makes_stays(tmp_pa
     left.mkdir()
     (left / STATE).write_bytes(b"half")
 
-    def write(path: Path) -> None:
+    def write(folder: Path) -> None:
         assert not left.exists()
         assert States(tmp_path).find("another") is None  # a second worker looks, and sweeps
-        path.write_bytes(b"whole")
+        writing(100)(folder)
 
-    assert states.save("name", write, {}).state.read_bytes() == b"whole"
+    assert states.save("name", write, {}).state.stat().st_size == 100
     left.mkdir()
     assert states.find("name") is not None
     assert not left.exists()
