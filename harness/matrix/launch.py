@@ -186,10 +186,12 @@ class _Platform:
 
     def __init__(self) -> None:
         self._seen: dict[str, dict[str, str]] = {}
-        self._thread = threading.Thread(
-            target=lambda: self._seen.update(host=facts.host(), versions=facts.versions()), daemon=True
-        )
+        self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
+
+    def _look(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # of this thread, and of the tools that it asks
+        self._seen.update(host=facts.host(), versions=facts.versions())
 
     def note(self, ledger: Ledger, run: RunInfo, keys: dict[str, str]) -> RunInfo:
         """Put it into the record."""

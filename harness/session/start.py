@@ -129,18 +129,23 @@ class Starter:
         self._memory = work / "ram"
         self._shell: Shell | None = None
         self._driver: LoadedDriver | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="restore")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="start")
         self._early: Future[LoadedDriver] | None = None
+        self._power: Future[None] | None = None
         self.doubts: list[str] = []
 
     def begin(self) -> None:
-        """Restore a guest that has the driver loaded on a thread of its own, while the caller starts the capture.
+        """Restore a guest that has the driver loaded, or switch one on, while the caller starts the capture.
 
-        A guest that boots is begun by ``start``, with the capture running. Errors are raised there.
+        The capture runs long before a guest that boots has a driver for its NIC. Errors are raised by ``start``.
         """
-        state = self._states.find(self._loaded) if self._states is not None else None
-        if state is not None:
+        states = self._states
+        if states is None:
+            self._power = self._thread.submit(self._machine.start)
+        elif (state := states.find(self._loaded)) is not None:
             self._early = self._thread.submit(self._attached_to, state)
+        elif states.find(self._booted) is None:
+            self._power = self._thread.submit(self._machine.start, self._own_memory())
 
     def start(self) -> Ready:
         """Start the guest by the shortest way that holds.
@@ -154,9 +159,7 @@ class Starter:
         try:
             if self._early is not None:
                 return self._proven(self._early.result(), "restored, driver loaded")
-            if (state := states.find(self._loaded)) is not None:
-                return self._proven(self._attached_to(state), "restored, driver loaded")
-            if (state := states.find(self._booted)) is not None:
+            if self._power is None and (state := states.find(self._booted)) is not None:
                 self._restore_to_load(state)
                 if self._job.passing:
                     return self._passing("restored, driver loaded into it")
@@ -165,7 +168,7 @@ class Starter:
             self.doubts.append(f"a saved guest was not used: {error.what}")
             self._end()
             return self._cold()
-        self._boot(Ram(self._memory, shared=True))
+        self._boot(self._own_memory())
         try:
             self._keep(states, self._booted)
             if self._job.passing:
@@ -222,6 +225,9 @@ class Starter:
             self._restore_to_load(state)
         return state
 
+    def _own_memory(self) -> Ram:
+        return Ram(self._memory, shared=True)
+
     def _write(self, folder: Path) -> None:
         self._machine.save(folder / saved.STATE)
         ram.copy(self._memory, folder / saved.RAM)
@@ -238,7 +244,11 @@ class Starter:
 
     def _boot(self, memory: Ram | None = None) -> None:
         with self._phase("boot"):
-            self._machine.start(memory)
+            if (power := self._power) is not None:
+                self._power = None
+                power.result()
+            else:
+                self._machine.start(memory)
             self._machine.await_console(self._guest.ready_line, self._guest.boot_seconds)
         shell = self._login()
         with self._phase("configure"):
@@ -278,7 +288,7 @@ class Starter:
                 ram.copy(state.ram, self._memory)
             except OSError as error:
                 raise LabError(f"a saved guest's memory cannot be copied: {error.strerror}") from error
-            self._machine.restore(state.state, Ram(self._memory, shared=True))
+            self._machine.restore(state.state, self._own_memory())
 
     def _end(self) -> None:
         with contextlib.suppress(HarnessError):

@@ -106,7 +106,9 @@ def starter(world: World, states: States | None, *, passing: bool = False) -> St
 def begun(world: World, states: States | None, *, passing: bool = False) -> tuple[str, list[str], list[str]]:
     world.done.clear()
     one = starter(world, states, passing=passing)
+    one.begin()
     how = one.start().how
+    one.close()
     assert not list(world.work.iterdir())  # a guest's own memory takes no space once it is in a state
     return how, world.done, one.doubts
 
