@@ -35,6 +35,8 @@ class LabConfig(BaseModel):
     """With a URI: the address that the DHCP server gives to the control NIC."""
     memory: Annotated[int, Field(ge=128)] | None = None
     """Guest memory in MiB; absent leaves it to the guest's profile."""
+    states: Annotated[int, Field(ge=1)] = 6
+    """GiB on the disk that saved guests may take together; the least recently used go first."""
 
     @model_validator(mode="after")
     def _whole(self) -> LabConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,15 +16,18 @@ from harness.drivers import build as drivers
 from harness.drivers import sign
 from harness.errors import HarnessError, LabError
 from harness.guests.windows import WindowsGuest
+from harness.lab import namespace
 from harness.lab.bridges import Bridges
 from harness.lab.network import CONTROL_GUEST, DUT_NIC_MAC, PEERS
 from harness.model import profile as profiles
 from harness.model.addresses import mac_bytes
 from harness.model.site import Site
+from harness.session import saving
 from harness.session.driver import SampleDriver
 from harness.vm.domain import DomainSpec
 from harness.vm.libvirt import Connection
 from harness.vm.machine import Machine
+from harness.vm.ram import Ram
 
 DEFAULT_NIC = "e1000e"
 ADDRESSES = ("192.0.2.10/24", "192.0.2.11/24", "2001:db8:0:1::10/64", "2001:db8:0:1::11/64")
@@ -60,6 +64,7 @@ class Bench:
         self._network = network
         self._accelerator = accelerator
         self._machine: Machine | None = None
+        self._memory = namespace.WORK / "ram"
         self._shell: Shell | None = None
         self._signed: Path | None = None
 
@@ -112,8 +117,32 @@ class Bench:
         if self._machine is not None:
             self._machine.destroy()
             self._machine = None
+        self._memory.unlink(missing_ok=True)
 
-    def _start(self, nic: str) -> None:
+    def start_saveable(self) -> Shell:
+        """A login on a guest that was booted just now, with its memory in a file: it can become a state."""
+        self.stop()
+        return self._start(self.nic or DEFAULT_NIC, Ram(self._memory, shared=True))
+
+    def save_and_restore(self) -> tuple[float, float]:
+        """Make the guest a state and run it from that, as the cells of a run do; gives the seconds of either.
+
+        Raises:
+            LabError: no space, or libvirt or QEMU refused.
+            AwaitTimeout: the restored guest lets nobody in.
+        """
+        with tempfile.TemporaryDirectory(prefix="state-", dir=self.folder) as name:
+            began = time.monotonic()
+            try:
+                saving.write(self.guest, self.machine, self._memory, Path(name))
+            except OSError as error:
+                raise LabError(f"the guest's state cannot be written to {self.folder}: {error.strerror}") from error
+            saved = time.monotonic()
+            saving.restore(self.guest, self.machine, Path(name))
+            self.reconnect()
+            return saved - began, time.monotonic() - saved
+
+    def _start(self, nic: str, memory: Ram | None = None) -> Shell:
         spec = DomainSpec(
             f"accept-{self.guest.name}",
             self.guest.boot_spec(),
@@ -126,9 +155,10 @@ class Bench:
         self._machine = Machine(self._connection, spec)
         self.nic = nic
         began = time.monotonic()
-        self._machine.start()
+        self._machine.start(memory)
         self._shell = self.connect()
         self.boot_seconds = time.monotonic() - began
+        return self._shell
 
     def site(self) -> Site:
         """The lab as the guest must be configured for it."""

@@ -17,6 +17,8 @@ from harness.model.profile import Mark, Situation, StackProfile, StatusRule
 
 FILE = "observations.json"
 SCHEMA = 1
+SAVED = "saved"
+"""Observed of an image that came back from a saved state; only such an image's guests are saved."""
 _NT_ERROR = 0x8000_0000
 
 

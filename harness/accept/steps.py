@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 import pefile
 
 from harness import nics
-from harness.accept import probes
+from harness.accept import observations, probes
 from harness.accept.bench import DEFAULT_NIC, Bench, quietly
 from harness.crash import bugcheck
 from harness.drivers import build as drivers
@@ -285,21 +285,13 @@ def _dut_interface(bench: Bench) -> str | None:
 
 
 def save(bench: Bench) -> Found:
-    """Saved with its memory and restored: it answers, as the same boot."""
-    before = bench.guest.boot_identity(bench.shell())
-    path = bench.folder / "memory.sav"
-    began = time.monotonic()
-    bench.machine.save(path)
-    saved = time.monotonic() - began
-    began = time.monotonic()
-    bench.machine.restore(path)
-    ssh = bench.reconnect()
-    restored = time.monotonic() - began
-    path.unlink(missing_ok=True)
-    if bench.guest.boot_identity(ssh) != before:
+    """Saved and restored as runs do it, memory and disk copy-on-write: it answers, as the same boot."""
+    before = bench.guest.boot_identity(bench.start_saveable())
+    saved, restored = bench.save_and_restore()
+    if bench.guest.boot_identity(bench.shell()) != before:
         raise Failure("Windows booted anew after it was restored")
     seen = {"save_seconds": round(saved, 1), "restore_seconds": round(restored, 1)}
-    return Found(f"saved in {saved:.1f} s, answers {restored:.1f} s after the restore", {"boot": seen})
+    return Found(f"saved in {saved:.1f} s, answers {restored:.1f} s after the restore", {observations.SAVED: seen})
 
 
 def verifier(bench: Bench) -> Found:

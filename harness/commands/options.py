@@ -87,6 +87,7 @@ def request_of(
         pytest_args=("-k", keyword) if keyword else (),
         jobs=jobs or settings.jobs,
         memory_mib=settings.lab.memory,
+        states_gib=settings.lab.states,
         host=settings.lab.host(),
         cold=cold,
         windows=settings.windows.options(),

@@ -54,6 +54,11 @@ class Certificate:
         return self.cer.read_bytes()
 
     @property
+    def made(self) -> int:
+        """The beginning of its validity, in seconds since 1970."""
+        return int(x509.load_der_x509_certificate(self.der).not_valid_before_utc.timestamp())
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the certificate, in hex."""
         return x509.load_der_x509_certificate(self.der).fingerprint(hashes.SHA256()).hex()
@@ -87,6 +92,8 @@ def certificate() -> Certificate:
 def sign(path: Path, out: Path, *, signer: Certificate | None = None) -> Path:
     """Write a signed copy of a driver; the original stays as it is.
 
+    It is signed as of the day that the certificate was made, so that the same driver gives the same bytes each time.
+
     Args:
         path: the ``.sys``, stripped (stripping later would break the signature).
         out: file to write; replaced when it is there. May be ``path`` itself.
@@ -104,7 +111,8 @@ def sign(path: Path, out: Path, *, signer: Certificate | None = None) -> Path:
         with tempfile.TemporaryDirectory(prefix=".sign-", dir=out.parent) as name:
             made = Path(name) / out.name
             words = ["sign", "-h", "sha256", "-ph", "-certs", str(signer.pem), "-key", str(signer.key)]
-            run = _run([*words, "-n", path.stem, "-in", str(path), "-out", str(made)])
+            words += ["-time", str(signer.made), "-n", path.stem]
+            run = _run([*words, "-in", str(path), "-out", str(made)])
             if run.returncode or not made.is_file():
                 raise UsageError(f"{path} cannot be signed: {_reason(run)}", detail=run.stdout + run.stderr)
             made.replace(out)

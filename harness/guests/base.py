@@ -96,7 +96,6 @@ class Guest(ABC):
         crash_seconds: how long it may take, after its kernel has stopped, to write a dump and to come up again by
             itself; 0 for a guest that does not do so: its end is the lab's fault.
         silence_seconds: how long it must be silent on the NIC under test before the first case, 0 for not at all.
-        keeps_state: a booted machine may be saved and used again by other runs.
     """
 
     name: str
@@ -105,10 +104,14 @@ class Guest(ABC):
     boot_seconds: float
     user: str = "root"
     own_verifier: bool = True
-    keeps_state: bool = True
     silence_seconds: float = 0.0
     login_seconds: float = 60.0
     crash_seconds: float = 0.0
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether a booted machine may be saved and used again by other runs."""
+        return True
 
     def prepare(self, shell: _Connection, connect: Callable[[], _Connection]) -> _Connection:
         """Make a guest that has just booted what the run asks for; gives the connection that is then the right one.
@@ -144,6 +147,35 @@ class Guest(ABC):
     def take_driver(self, driver: Path, folder: Path) -> Path:
         """The driver as this guest loads it; a changed copy goes into ``folder``."""
         return driver
+
+    def demands(self) -> dict[str, str]:
+        """What a run asks of this guest besides its image; a saved machine serves the runs that ask the same."""
+        return {}
+
+    def keep(self, folder: Path) -> None:  # noqa: B027 (most write to no disk)
+        """Put into the folder of a state what belongs to the machine that was just saved: disks, facts.
+
+        Raises:
+            OSError: no space.
+        """
+
+    def resume(self, folder: Path, *, own: bool) -> None:  # noqa: B027
+        """Before a restore: make the machine's disks, and what is known of it, those of the state in a folder.
+
+        Args:
+            folder: what ``keep`` filled.
+            own: the disks lean on nothing in the folder, for the machine will be a state itself.
+
+        Raises:
+            OSError, LabError: no space.
+        """
+
+    def start_over(self) -> None:  # noqa: B027
+        """Before a boot in place of a saved machine: disks as the image has them.
+
+        Raises:
+            OSError, LabError: no space.
+        """
 
     def close(self) -> None:  # noqa: B027 (most have nothing to forget)
         """Forget what this run wrote."""

@@ -7,6 +7,9 @@ met a real Windows yet; the tests speak to a server that answers as the document
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ from harness.images.windows.state import qemu_img
 from harness.lab.network import DUT_NIC_MAC
 from harness.model.profile import StackProfile
 from harness.nics import Nic
+from harness.vm import sparse
 from harness.vm.domain import BootSpec
 
 RESTART = "shutdown.exe /r /t 0 /f"
@@ -39,6 +43,7 @@ _DUT_EXITS = {
     41: "an address of its NIC under test cannot be bound",
 }
 _SCRIPT_SECONDS = 300.0
+_OVERLAY, _NIC_FACTS = "overlay.qcow2", "nic.json"
 _DOWN_SECONDS = 180.0
 _UP_SECONDS = 600.0
 _Connection = TypeVar("_Connection", bound=Connection)
@@ -118,7 +123,6 @@ class WindowsGuest(Guest):
     silence_seconds = 10.0
     login_seconds = 300.0  # the first login of a boot makes a profile
     crash_seconds = 900.0  # Red Hat's tests allow 160 s for the blue screen; then Windows boots and saves the dump
-    keeps_state = False  # a saved machine belongs to its overlay, which goes with the run
 
     def __init__(
         self,
@@ -139,19 +143,65 @@ class WindowsGuest(Guest):
         self._package = package
         self._memory_mib = memory_mib
 
+    @property
+    def keeps_state(self) -> bool:
+        """Whether an acceptance run saw this image come back from a state; documents do not promise it."""
+        return observations.SAVED in (observations.read(self.image.folder / observations.FILE) or {})
+
     def boot_spec(self) -> BootSpec:
         """The image's machine on a new overlay: what a run writes is gone after it."""
         manifest, release = self.image.manifest, self.image.release
-        base, variables = self.image.folder / images.BASE, self.image.folder / images.VARS
-        overlay = self._scratch / "overlay.qcow2"
-        overlay.unlink(missing_ok=True)
-        qemu_img("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base.absolute()), str(overlay))
-        nvram: Path | None = None
-        if manifest["uefi"]:
-            nvram = self._scratch / images.VARS
-            nvram.unlink(missing_ok=True)
-            shutil.copyfile(variables, nvram)
-        return hardware.boot_spec(release, overlay, nvram, memory_mib=self._memory_mib or manifest["memory_mib"])
+        self.start_over()
+        nvram = self._nvram if manifest["uefi"] else None
+        return hardware.boot_spec(release, self._overlay, nvram, memory_mib=self._memory_mib or manifest["memory_mib"])
+
+    def start_over(self) -> None:
+        """A new overlay on the image's disk, and its UEFI variables."""
+        self._lay_over(self.image.folder / images.BASE)
+        if self.image.manifest["uefi"]:
+            shutil.copyfile(self.image.folder / images.VARS, self._nvram)
+
+    def demands(self) -> dict[str, str]:
+        """Offloads, Driver Verifier, and every file of the driver package."""
+        found = {"offloads": self._offloads, "Driver Verifier": " ".join(self._verified)}
+        if self._package is not None:
+            files = sorted(path for path in self._package.iterdir() if path.is_file())
+            found |= {f"package {file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        return found
+
+    def keep(self, folder: Path) -> None:
+        """The overlay, the UEFI variables, and what was said of the NIC as it was configured."""
+        kept = folder / _OVERLAY
+        shutil.move(self._overlay, kept)
+        with kept.open("rb") as file:
+            os.fsync(file.fileno())
+        if self.image.manifest["uefi"]:
+            sparse.copy(self._nvram, folder / images.VARS)
+        (folder / _NIC_FACTS).write_text(json.dumps(self.nic_facts))
+
+    def resume(self, folder: Path, *, own: bool) -> None:
+        """The overlay of the state, copied or under another one; the UEFI variables; what was said of the NIC."""
+        kept = folder / _OVERLAY
+        if own:
+            self._overlay.unlink(missing_ok=True)
+            sparse.copy(kept, self._overlay)
+        else:
+            self._lay_over(kept)
+        if self.image.manifest["uefi"]:
+            shutil.copyfile(folder / images.VARS, self._nvram)
+        self.nic_facts = json.loads((folder / _NIC_FACTS).read_text())
+
+    @property
+    def _overlay(self) -> Path:
+        return self._scratch / _OVERLAY
+
+    @property
+    def _nvram(self) -> Path:
+        return self._scratch / images.VARS
+
+    def _lay_over(self, disk: Path) -> None:
+        self._overlay.unlink(missing_ok=True)
+        qemu_img("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(disk.absolute()), str(self._overlay))
 
     @property
     def ssh_private_key(self) -> Path:

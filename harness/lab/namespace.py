@@ -83,7 +83,7 @@ def enter(keep: Iterable[Path] = ()) -> Path:
     kept = [path.absolute() for path in keep if path.absolute().is_relative_to(WORK.parent) and path.exists()]
     handles = {path: os.open(path, os.O_PATH) for path in kept}
     mount(None, "/", None, _MS_REC | _MS_PRIVATE)
-    mount("tmpfs", str(WORK.parent), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755")
+    mount("tmpfs", str(WORK.parent), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755,size=80%")
     mount("sysfs", "/sys", "sysfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     for path, handle in handles.items():
         _bind_back(path, handle)

@@ -19,6 +19,8 @@ WORKER_MIB = 260
 """A cell besides its QEMU: worker, dumpcap, tshark; resident and private, as measured."""
 GUEST_MIB = 330
 """QEMU of a guest of 256 MiB with a translation cache of 64 MiB, when the history knows nothing better."""
+_QEMU_MIB = 80
+"""QEMU besides its guest's memory."""
 
 
 def available_mib(meminfo: Path = Path("/proc/meminfo")) -> int:
@@ -29,10 +31,17 @@ def available_mib(meminfo: Path = Path("/proc/meminfo")) -> int:
     raise LabError(f"{meminfo} does not say how much memory is available")
 
 
-def need_mib(job: CellJob, measured: Mapping[tuple[str, str], int]) -> int:
-    """Memory that a cell needs: what QEMU took at most in earlier runs, or an estimate."""
-    qemu = measured.get((job.cell.guest, job.cell.nic), 0) or GUEST_MIB
-    return WORKER_MIB + (max(qemu, job.memory_mib + 80) if job.memory_mib else qemu)
+def need_mib(job: CellJob, measured: Mapping[tuple[str, str], int], image_mib: int = 0) -> int:
+    """Memory that a cell needs: what QEMU took at most in earlier runs, or an estimate.
+
+    Args:
+        job: the cell.
+        measured: MiB of QEMU by guest and NIC.
+        image_mib: memory of the guest's machine where its image says it.
+    """
+    guess = image_mib + _QEMU_MIB if image_mib else GUEST_MIB
+    qemu = measured.get((job.cell.guest, job.cell.nic), 0) or guess
+    return WORKER_MIB + (max(qemu, job.memory_mib + _QEMU_MIB) if job.memory_mib else qemu)
 
 
 def longest_first(jobs: Sequence[CellJob], seconds: Mapping[tuple[str, str], float]) -> list[CellJob]:

@@ -79,6 +79,16 @@ def is_windows(name: str) -> bool:
     return name not in _IMAGES
 
 
+def memory_mib(name: str) -> int:
+    """Memory of a guest's machine where its image says it, in MiB; otherwise 0."""
+    if name in _IMAGES:
+        return 0
+    from harness.guests import windows
+
+    image = windows.find(name)
+    return int(image.manifest.get("memory_mib", 0)) if image is not None else 0
+
+
 def check_windows(options: WindowsOptions, guests: Iterable[str]) -> None:
     """See that what is asked of Windows guests can be had.
 

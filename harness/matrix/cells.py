@@ -84,6 +84,7 @@ class CellJob:
         pytest_args: further arguments for pytest (``-k`` ...).
         memory_mib: guest memory; ``None`` leaves it to the guest's profile.
         host: libvirt and bridges of the host; ``None`` makes a lab in namespaces of its own.
+        states_gib: disk space that all saved states may take.
         cold: boot the guest, whatever saved states there are, and save none.
         passing: no state is saved with this driver loaded, for nobody will want it again.
         only: ids of the cases to run; empty runs the whole suite.
@@ -102,6 +103,7 @@ class CellJob:
     pytest_args: tuple[str, ...] = ()
     memory_mib: int | None = None
     host: HostLab | None = None
+    states_gib: int = 6
     cold: bool = False
     passing: bool = False
     only: tuple[str, ...] = ()

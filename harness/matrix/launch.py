@@ -41,7 +41,7 @@ class Request:
         pytest_args: further arguments for pytest in every cell.
         output: the run's folder; ``None`` makes a dated one under ``runs/``.
         jobs: cells at the same time; ``None`` takes the number of cores.
-        memory_mib, host, cold, adapter, windows: as in ``CellJob``.
+        memory_mib, states_gib, host, cold, adapter, windows: as in ``CellJob``.
     """
 
     guests: tuple[str, ...]
@@ -52,6 +52,7 @@ class Request:
     output: Path | None = None
     jobs: int | None = None
     memory_mib: int | None = None
+    states_gib: int = 6
     host: HostLab | None = None
     cold: bool = False
     verifier: bool = True
@@ -307,7 +308,7 @@ def _run(
 
         return remote.run_jobs(ordered, observe, options.scheduler)
     at_once = request.jobs or len(os.sched_getaffinity(0))
-    room = Admission(available_mib() - RESERVE_MIB, lambda job: need_mib(job, options.memory))
+    room = Admission(available_mib() - RESERVE_MIB, lambda job: _need(job, options))
     return run_cells(ordered, observe, at_once=at_once, admission=room)[1]
 
 
@@ -333,6 +334,10 @@ def _again(jobs: Sequence[CellJob], request: Request, options: Options, ledger: 
         ledger.add(cell, retry.merged(first[cell], result))
 
     return _run(second, request, options, add, watcher)
+
+
+def _need(job: CellJob, options: Options) -> int:
+    return need_mib(job, options.memory, catalogue.memory_mib(job.cell.guest))
 
 
 def reports(results: Results, folder: Path, history: History | None = None) -> None:
@@ -362,6 +367,7 @@ def _job(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: 
         suite=tuple(path.absolute() for path in request.suite) or (resources.suite(),),
         pytest_args=request.pytest_args,
         memory_mib=request.memory_mib,
+        states_gib=request.states_gib,
         host=request.host,
         cold=request.cold,
         adapter=adapters.absolute(request.adapter),

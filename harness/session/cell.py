@@ -139,7 +139,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             phase=notes.phase,
             connect=keeper.login if guest.crash_seconds else lambda: login(guest.login_seconds),
             session=lambda driver: Session(site, driver, capture, record, tell, peers, job.folder),
-            states=None if job.cold or not job.isolated else States(),
+            states=None if job.cold or not job.isolated else States(limit=job.states_gib << 30),
             versions=notes.versions,
             work=namespace.WORK,
         )

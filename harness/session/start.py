@@ -8,6 +8,7 @@ that becomes a state has its memory in a file of its own in the lab; one for tes
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -25,19 +26,23 @@ from harness.model.site import Site
 from harness.report.results import CaseResult
 from harness.report.status import Status
 from harness.session import driver as drivers
+from harness.session import saving
 from harness.session.driver import SampleDriver
 from harness.session.session import Session
-from harness.vm import ram, saved
+from harness.vm import ram, saved, sparse
 from harness.vm.domain import DomainSpec, domain_xml
 from harness.vm.machine import Machine
 from harness.vm.ram import Ram
 
 PROOF = "harness::a restored guest's first datagram"
 _PROOF_PORT = 9
+_SPARE_MIB = 64  # for what else the lab keeps in memory
 _SOURCES = (
     *sorted(Path(guests.__file__).parent.glob("*.py")),
     Path(drivers.__file__),
     Path(ram.__file__),
+    Path(saving.__file__),
+    Path(sparse.__file__),
     Path(__file__),
 )
 """What decides how a guest is configured; a change makes older states useless."""
@@ -77,13 +82,27 @@ def prove(session: Session) -> str:
     return result.told() or str(status)
 
 
-def keys(job: CellJob, spec: DomainSpec, site: Site, versions: dict[str, str]) -> tuple[str, str]:
-    """Keys of the states "booted" and "loaded": over the domain, versions, image, site, driver, relay and sources."""
-    xml = domain_xml(replace(spec, console=Path("/console")))
-    parts = {"xml": xml, "image": job.image, "site": str(site.to_json())} | {
-        f"version of {name}": version for name, version in versions.items()
+def keys(job: CellJob, guest: Guest, spec: DomainSpec, site: Site, versions: dict[str, str]) -> tuple[str, str]:
+    """Keys of the states "booted" and "loaded": over the domain, versions, image, site, driver, relay and sources.
+
+    Where a run keeps its console and its disks is no part of them.
+    """
+    parts = {
+        "xml": domain_xml(_placeless(spec)),
+        "image": job.image,
+        "site": str(site.to_json()),
+        **{f"version of {name}": version for name, version in versions.items()},
+        **{f"demand {name}": value for name, value in guest.demands().items()},
     }
     return saved.key(parts, _SOURCES), saved.key(parts, (*_SOURCES, *_files(job)))
+
+
+def _placeless(spec: DomainSpec) -> DomainSpec:
+    """The same machine with its console, and whatever it writes to, at places of no run."""
+    boot = spec.boot
+    disks = tuple(disk if disk.readonly else replace(disk, path=Path("/disk")) for disk in boot.disks)
+    nvram, screen = boot.nvram and Path("/nvram"), boot.screen and Path("/screen")
+    return replace(spec, boot=replace(boot, disks=disks, nvram=nvram, screen=screen), console=Path("/console"))
 
 
 def _files(job: CellJob) -> tuple[Path, ...]:
@@ -125,14 +144,17 @@ class Starter:
     ) -> None:
         self._job, self._guest, self._machine, self._site = job, guest, machine, site
         self._phase, self._connect, self._session, self._states = phase, connect, session, states
-        self._booted, self._loaded = keys(job, machine.spec, site, versions)
+        self._booted, self._loaded = keys(job, guest, machine.spec, site, versions)
         self._memory = work / "ram"
+        self.doubts: list[str] = []
         self._shell: Shell | None = None
         self._driver: LoadedDriver | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="start")
         self._early: Future[LoadedDriver] | None = None
         self._power: Future[None] | None = None
-        self.doubts: list[str] = []
+        if states is not None and states.find(self._loaded) is None and (doubt := self._no_room()):
+            self.doubts.append(doubt)
+            self._states = None
 
     def begin(self) -> None:
         """Restore a guest that has the driver loaded, or switch one on, while the caller starts the capture.
@@ -225,13 +247,18 @@ class Starter:
             self._restore_to_load(state)
         return state
 
+    def _no_room(self) -> str:
+        """Why a guest cannot have memory of its own in the lab; empty when it can. QEMU would die when it runs out."""
+        need, free = self._machine.spec.boot.memory_mib, shutil.disk_usage(self._memory.parent).free >> 20
+        if need + _SPARE_MIB <= free:
+            return ""
+        return f"the guest was not saved: its {need} MiB of memory do not fit into the {free} MiB of the lab's own"
+
     def _own_memory(self) -> Ram:
         return Ram(self._memory, shared=True)
 
     def _write(self, folder: Path) -> None:
-        self._machine.save(folder / saved.STATE)
-        ram.copy(self._memory, folder / saved.RAM)
-        self._memory.unlink()
+        saving.write(self._guest, self._machine, self._memory, folder)
 
     def _cold(self) -> Ready:
         self._boot()
@@ -276,7 +303,7 @@ class Starter:
 
     def _restore(self, state: saved.Saved) -> None:
         with self._phase("restore"):
-            self._machine.restore(state.state, Ram(state.ram, shared=False))
+            saving.restore(self._guest, self._machine, state.folder)
 
     def _restore_to_load(self, state: saved.Saved) -> None:
         """Restore a guest to load a driver into; it becomes a state itself, unless the driver is a passing one."""
@@ -284,14 +311,14 @@ class Starter:
             self._restore(state)
             return
         with self._phase("restore"):
-            try:
-                ram.copy(state.ram, self._memory)
-            except OSError as error:
-                raise LabError(f"a saved guest's memory cannot be copied: {error.strerror}") from error
-            self._machine.restore(state.state, self._own_memory())
+            saving.restore(self._guest, self._machine, state.folder, self._memory)
 
     def _end(self) -> None:
         with contextlib.suppress(HarnessError):
             self._hang_up()
         self._machine.destroy()
         self._memory.unlink(missing_ok=True)
+        try:
+            self._guest.start_over()
+        except OSError as error:
+            raise LabError(f"the guest's disk cannot be made anew: {error.strerror or error}") from error

@@ -122,7 +122,14 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def domain_xml(spec: DomainSpec, ram: Ram | None = None) -> str:
-    """The domain's XML for ``virDomainCreateXML``, with its memory in a file if one is given."""
+def domain_xml(spec: DomainSpec, ram: Ram | None = None, firmware: Path | None = None) -> str:
+    """The domain's XML for ``virDomainCreateXML`` and ``virDomainRestore``.
+
+    Args:
+        spec: what it is.
+        ram: its memory, if that is in a file.
+        firmware: of a UEFI machine that is restored: libvirt looks for one only when a machine starts.
+    """
+    values = {"spec": spec, "boot": spec.boot, "nic": spec.nic, "firmware": firmware}
     arguments = ram.arguments(spec.boot.memory_mib) if ram is not None else ()
-    return _environment().get_template(TEMPLATE).render(spec=spec, boot=spec.boot, nic=spec.nic, arguments=arguments)
+    return _environment().get_template(TEMPLATE).render(**values, arguments=arguments)

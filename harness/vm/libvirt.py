@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from xml.etree import ElementTree as ET
 
 from harness.errors import LabError
 from harness.lab import namespace
@@ -274,8 +275,23 @@ class Connection:
         flags = 0 if self._embedded else libvirt.VIR_DOMAIN_START_AUTODESTROY
         return self._start("start the guest", uuid, listener, lambda: self._handle.createXML(xml, flags))
 
-    def restore(self, path: Path, xml: str | None, uuid: str, listener: Callable[[Event], None]) -> Domain:
-        """Start a domain from a file that ``Domain.save`` wrote, with ``xml`` in place of the saved one if given.
+    def firmware_of(self, path: Path) -> Path:
+        """The UEFI firmware of a domain that ``Domain.save`` wrote: libvirt chose it as the domain was started.
+
+        Raises:
+            LabError: the file is no saved domain, or one without UEFI.
+        """
+        try:
+            saved = ET.fromstring(self._handle.saveImageGetXMLDesc(str(path), 0))
+        except (libvirt.libvirtError, ET.ParseError) as error:
+            raise LabError(f"libvirt cannot read the saved guest {path}: {error}") from error
+        loader = saved.findtext("os/loader")
+        if not loader:
+            raise LabError(f"the saved guest {path} has no UEFI firmware")
+        return Path(loader)
+
+    def restore(self, path: Path, xml: str, uuid: str, listener: Callable[[Event], None]) -> Domain:
+        """Start a domain from a file that ``Domain.save`` wrote, with ``xml`` in place of the saved one.
 
         Raises:
             LabError: libvirt or QEMU refused.

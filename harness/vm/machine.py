@@ -77,8 +77,8 @@ class Machine:
             LabError: libvirt or QEMU refused.
         """
         self._prepare(ram)
-        # libvirt looks for UEFI firmware only when a machine starts: a restored one needs the XML it was saved with.
-        xml = None if self.spec.boot.uefi else domain_xml(self.spec, ram)
+        firmware = self._connection.firmware_of(path) if self.spec.boot.uefi else None
+        xml = domain_xml(self.spec, ram, firmware)
         self._domain = self._connection.restore(path, xml, self.spec.uuid, self._listen)
 
     def save(self, path: Path) -> None:

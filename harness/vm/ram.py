@@ -8,10 +8,7 @@ it writes stays its own. The file is never written again once a state is complet
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,36 +53,3 @@ def write_orders() -> None:
     """Write what the second monitor shall do: QEMU reads ``NAME.in``, which stays, and answers into ``NAME.out``."""
     _PIPE.with_suffix(".in").write_text("".join(f"{json.dumps(order)}\n" for order in _ORDERS))
     _PIPE.with_suffix(".out").touch()
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy a memory file to the disk; pages that nobody has touched take no space.
-
-    Raises:
-        OSError: no space, or a file cannot be read or written.
-    """
-    with source.open("rb") as old, target.open("xb") as new:
-        size, at = os.fstat(old.fileno()).st_size, 0
-        new.truncate(size)
-        with contextlib.suppress(_NoMoreData):
-            while at < size:
-                start, at = _next_data(old.fileno(), at)
-                os.lseek(old.fileno(), start, os.SEEK_SET)
-                os.lseek(new.fileno(), start, os.SEEK_SET)
-                while start < at:
-                    start += os.sendfile(new.fileno(), old.fileno(), None, at - start)
-        os.fsync(new.fileno())  # after a power cut the state must not be whole by name and have holes
-
-
-class _NoMoreData(Exception):
-    """Only a hole is left of a file."""
-
-
-def _next_data(file: int, at: int) -> tuple[int, int]:
-    try:
-        start = os.lseek(file, at, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            raise _NoMoreData from None
-        raise
-    return start, os.lseek(file, start, os.SEEK_HOLE)

@@ -1,8 +1,8 @@
 """The cache of saved guests: one folder per state, complete or absent, named by a key of all that went into it.
 
-A state is what ``virDomainSave`` wrote, and the guest's memory. Each is made in a temporary folder and renamed when it
-is complete; the least recently used go first when the cache outgrows its limit. A guest that runs from a state has its
-memory file open, so it may run on when the state has gone.
+A state is what ``virDomainSave`` wrote, the guest's memory, and its disks if it writes to any. Each is made in a
+temporary folder and renamed when it is complete; the least recently used go first when the cache outgrows its limit. A
+guest that runs from a state has its files open, so it may run on when the state has gone.
 """
 
 from __future__ import annotations
@@ -52,16 +52,6 @@ class Saved:
 
     folder: Path
     manifest: dict[str, Any]
-
-    @property
-    def state(self) -> Path:
-        """The file for ``virDomainRestore``."""
-        return self.folder / STATE
-
-    @property
-    def ram(self) -> Path:
-        """The guest's memory."""
-        return self.folder / RAM
 
     @property
     def size(self) -> int:
@@ -174,7 +164,7 @@ class States:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    return {name: (folder / name).stat().st_size for name in (STATE, RAM)}
+    return {file.name: file.stat().st_size for file in folder.iterdir() if file.name != MANIFEST}
 
 
 def _hold(folder: Path) -> int | None:

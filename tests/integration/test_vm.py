@@ -19,7 +19,7 @@ from harness import nics
 from harness.errors import AwaitTimeout, LabError, UsageError
 from harness.lab import namespace
 from harness.lab.network import DUT_NIC_MAC, LabNetwork
-from harness.vm import accelerator, ram
+from harness.vm import accelerator, sparse
 from harness.vm.domain import BootSpec, Disk, DomainSpec, domain_xml
 from harness.vm.libvirt import Connection, Event
 from harness.vm.machine import Machine
@@ -162,7 +162,7 @@ def test_a_state_is_made_of_a_restored_guest_whose_memory_was_copied(tmp_path: P
         guest.start(Ram(tmp_path / "first", shared=True))
         guest.await_console("AB", 20)
         guest.save(tmp_path / "state")
-        ram.copy(tmp_path / "first", tmp_path / "second")
+        sparse.copy(tmp_path / "first", tmp_path / "second")
         guest.restore(tmp_path / "state", Ram(tmp_path / "second", shared=True))
         guest.await_console(letters_after(guest.console(), 2), 20)
         guest.save(tmp_path / "state of the second")

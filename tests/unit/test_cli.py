@@ -92,11 +92,12 @@ def test_options_reach_the_run(requests: list[launch.Request], tmp_path: Path) -
 
 
 def test_the_file_is_the_default_and_options_win(requests: list[launch.Request], tmp_path: Path) -> None:
-    (tmp_path / "harness.toml").write_text('nics = ["rtl8139"]\njobs = 3\n')
+    (tmp_path / "harness.toml").write_text('nics = ["rtl8139"]\njobs = 3\n[lab]\nstates = 40\n')
     run_app(["run"])
     run_app(["run", "--nic", "pcnet"])
     assert [request.nics for request in requests] == [("rtl8139",), ("pcnet",)]
     assert [request.jobs for request in requests] == [3, 3]
+    assert [request.states_gib for request in requests] == [40, 40]
 
 
 def test_json_leaves_standard_output_to_the_record(requests: list[launch.Request], capsys: Capture) -> None:

@@ -100,6 +100,8 @@ def test_the_longest_and_the_unknown_come_first() -> None:
 def test_needs_are_measured_where_there_is_a_measurement() -> None:
     assert need_mib(job("a"), {("wine", "a"): 100}) < need_mib(job("a"), {})
     assert need_mib(job("a", 4096), {}) > 4096
+    assert need_mib(job("a"), {}, 4096) > 4096
+    assert need_mib(job("a"), {("wine", "a"): 100}, 4096) < 4096
 
 
 def test_no_more_cells_than_memory_admits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
 
 import pefile
@@ -63,6 +64,14 @@ def test_a_signed_driver_is_green_on_every_point(unsigned: Path, tmp_path: Path)
     table = pefile.PE(str(signed)).OPTIONAL_HEADER.DATA_DIRECTORY[4]
     assert table.VirtualAddress % 8 == 0
     assert sign.sign(unsigned, signed) == signed, "a second signing replaces the first"
+
+
+def test_the_same_driver_gives_the_same_bytes_each_time(unsigned: Path, tmp_path: Path) -> None:
+    first = sign.sign(unsigned, tmp_path / "first.sys").read_bytes()
+    second = int(time.time())  # the resolution of a signing time
+    while int(time.time()) == second:
+        time.sleep(0.01)
+    assert sign.sign(unsigned, tmp_path / "second.sys").read_bytes() == first
 
 
 def test_the_embedded_signer_is_the_lab_s(unsigned: Path, tmp_path: Path) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from harness import nics
 from harness.errors import Failure, LabError
 from harness.matrix.cells import Cell, CellJob
 from harness.session import start
 from harness.session.start import Starter
+from harness.vm.domain import BootSpec, Disk, DomainSpec
 from harness.vm.ram import Ram
 from harness.vm.saved import States
 
@@ -28,7 +31,8 @@ class World:
         self.work = work
         self.done: list[str] = []
         self.proofs: list[str] = []
-        self.spec: Any = None
+        self.spec: Any = SimpleNamespace(boot=SimpleNamespace(memory_mib=1))
+        self.own_disk: bool | None = None
         self.memory: Path | None = None
 
     def start(self, ram: Ram | None = None) -> None:
@@ -41,6 +45,7 @@ class World:
 
     def restore(self, path: Path, ram: Ram) -> None:
         assert path.read_text() == "devices"
+        assert self.own_disk == ram.shared
         self._map(ram)
         self.done.append(f"restore {ram.file.read_text()}{'' if ram.shared else ' copy-on-write'}")
 
@@ -48,6 +53,16 @@ class World:
         assert self.memory is not None
         path.write_text("devices")
         self.done.append("save")
+
+    def keep(self, folder: Path) -> None:
+        (folder / "disk").write_text("written")
+
+    def resume(self, folder: Path, *, own: bool) -> None:
+        assert (folder / "disk").read_text() == "written"
+        self.own_disk = own
+
+    def start_over(self) -> None:
+        self.done.append("image's disk")
 
     def _map(self, ram: Ram | None) -> None:
         self.memory = ram.file if ram is not None and ram.shared else None
@@ -152,7 +167,7 @@ def test_a_guest_that_does_not_prove_itself_is_booted_and_forgotten(world: World
     world.proofs = ["missing: a datagram"]
     how, done, doubts = begun(world, states)
     assert how == "cold boot"
-    assert done[-4:] == ["destroy", "boot", "configure", "install"]
+    assert done[-5:] == ["destroy", "image's disk", "boot", "configure", "install"]
     assert "did not prove itself: missing: a datagram" in doubts[0]
     assert states.entries() == []
 
@@ -183,6 +198,34 @@ def test_a_full_disk_saves_nothing_and_runs(world: World, tmp_path: Path, monkey
     how, _, doubts = begun(world, States(tmp_path))
     assert how == "cold boot"
     assert "no space" in doubts[0]
+
+
+def test_a_guest_too_large_for_the_lab_s_memory_is_booted_and_not_saved(world: World, tmp_path: Path) -> None:
+    world.spec.boot.memory_mib = 1 << 30
+    states = States(tmp_path)
+    how, done, doubts = begun(world, states)
+    assert (how, done) == ("cold boot", ["boot", "configure", "install"])
+    assert "do not fit into" in doubts[0]
+    assert states.entries() == []
+
+
+def test_keys_know_what_is_asked_and_not_where_a_run_keeps_things(tmp_path: Path) -> None:
+    driver = tmp_path / "d.sys"
+    driver.write_bytes(b"driver")
+    job = CellJob(Cell("ws2022", "e1000e"), "r", tmp_path, "image", driver, driver)
+
+    def found(run: str, demands: dict[str, str], vcpus: int = 1) -> tuple[str, str]:
+        place = tmp_path / run
+        disks = (Disk(place / "overlay.qcow2", format="qcow2", bus="sata"),)
+        boot = BootSpec(4096, disks=disks, uefi=True, nvram=place / "vars.fd", screen=place / "vnc.sock", vcpus=vcpus)
+        spec = DomainSpec("ws2022--e1000e", boot, nics.get("e1000e"), "kvm", place / "console.log")
+        guest = cast(Any, SimpleNamespace(demands=lambda: demands))
+        return start.keys(job, guest, spec, cast(Any, SimpleNamespace(to_json=dict)), {"qemu": "7.2"})
+
+    usual = found("one", {"offloads": "keep"})
+    assert usual == found("two", {"offloads": "keep"})
+    assert not set(usual) & set(found("one", {"offloads": "off"}))
+    assert not set(usual) & set(found("one", {"offloads": "keep"}, vcpus=2))
 
 
 def test_a_driver_that_does_not_load_is_the_drivers_failure(

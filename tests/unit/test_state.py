@@ -38,7 +38,7 @@ def test_a_state_is_found_again_with_what_is_known_of_it(tmp_path: Path) -> None
     states.save("k", writing(100), {"guest": "wine"})
     found = states.find("k")
     assert found is not None
-    assert (found.manifest["guest"], found.state.stat().st_size) == ("wine", 100)
+    assert (found.manifest["guest"], (found.folder / STATE).stat().st_size) == ("wine", 100)
     states.discard("k")
     assert states.find("k") is None
 
@@ -95,7 +95,7 @@ def test_what_a_killed_worker_left_goes_and_what_a_living_one_makes_stays(tmp_pa
         assert States(tmp_path).find("another") is None  # a second worker looks, and sweeps
         writing(100)(folder)
 
-    assert states.save("name", write, {}).state.stat().st_size == 100
+    assert (states.save("name", write, {}).folder / STATE).stat().st_size == 100
     left.mkdir()
     assert states.find("name") is not None
     assert not left.exists()

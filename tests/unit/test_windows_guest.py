@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_address
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -232,17 +234,86 @@ def test_driver_verifier_and_a_nic_driver_are_there_after_one_restart(
     fresh.close()
 
 
-def test_each_run_writes_to_an_overlay_of_its_own(guest: WindowsGuest, tmp_path: Path) -> None:
-    need("qemu-img")
-    import subprocess
+def own_guest(guest: WindowsGuest, folder: Path, memory_mib: int | None = None) -> WindowsGuest:
+    """A guest of a run with a disk of a mebibyte, and a folder of its own."""
+    need("qemu-img", "qemu-io")
+    base = guest.image.folder / "base.qcow2"
+    if not base.exists():
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(base), "1M"], check=True)
+        (guest.image.folder / "vars.fd").write_bytes(b"variables")
+    folder.mkdir()
+    return WindowsGuest(guest.image, folder, memory_mib=memory_mib)
 
-    base = tmp_path / "base.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(base), "1M"], check=True)
-    (tmp_path / "vars.fd").write_bytes(b"variables")
+
+def write(disk: Path, pattern: int, at: str = "0") -> None:
+    subprocess.run(["qemu-io", "-c", f"write -P {pattern} {at} 64k", str(disk)], check=True, capture_output=True)
+
+
+def reads(disk: Path, pattern: int, at: str = "0") -> bool:
+    run = subprocess.run(["qemu-io", "-c", f"read -P {pattern} {at} 64k", str(disk)], capture_output=True, text=True)
+    return run.returncode == 0 and "verification failed" not in run.stdout
+
+
+def test_a_saved_guest_takes_its_disks_along_and_leaves_them_alone(guest: WindowsGuest, tmp_path: Path) -> None:
+    first = own_guest(guest, tmp_path / "first")
+    disk = first.boot_spec().disks[0].path
+    write(disk, 1)
+    (tmp_path / "first" / "vars.fd").write_bytes(b"changed")
+    first.nic_facts = {"driver": "NetKVM", "version": "1.2.3"}
+    state = tmp_path / "state"
+    state.mkdir()
+    first.keep(state)
+    assert not disk.exists(), "moved, not copied"
+
+    for name in ("second", "third"):
+        other = own_guest(guest, tmp_path / name)
+        disk = other.boot_spec().disks[0].path
+        other.resume(state, own=False)
+        assert reads(disk, 1)
+        assert (tmp_path / name / "vars.fd").read_bytes() == b"changed"
+        assert other.versions()["NIC driver"] == "NetKVM 1.2.3"
+        write(disk, 2)
+        other.start_over()
+        assert reads(disk, 0), "a boot begins at the image"
+        assert (tmp_path / name / "vars.fd").read_bytes() == b"variables"
+
+
+def test_a_guest_that_becomes_a_state_itself_leans_on_no_other(guest: WindowsGuest, tmp_path: Path) -> None:
+    first = own_guest(guest, tmp_path / "first")
+    write(first.boot_spec().disks[0].path, 1)
+    state = tmp_path / "state"
+    state.mkdir()
+    first.keep(state)
+    second = own_guest(guest, tmp_path / "second")
+    disk = second.boot_spec().disks[0].path
+    second.resume(state, own=True)
+    shutil.rmtree(state)
+    assert reads(disk, 1)
+
+
+def test_only_what_was_seen_to_come_back_is_saved(guest: WindowsGuest) -> None:
+    assert not guest.keeps_state
+    observations.write(guest.image.folder, {"boot": {"ssh_seconds": 60}})
+    assert not guest.keeps_state
+    observations.write(guest.image.folder, {observations.SAVED: {"restore_seconds": 2.0}})
+    assert guest.keeps_state
+
+
+def test_saved_guests_are_told_apart_by_what_runs_ask_of_them(guest: WindowsGuest, tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "netkvm.inf").write_text("one")
+    (package / "folder").mkdir()
+    asked: list[dict[str, Any]] = [{}, {"offloads": "off"}, {"verified": ("a.sys",)}, {"package": package}]
+    found = [WindowsGuest(guest.image, tmp_path, **more).demands() for more in asked]
+    (package / "netkvm.inf").write_text("another")
+    found.append(WindowsGuest(guest.image, tmp_path, package=package).demands())
+    assert len({str(demands) for demands in found}) == len(found)
+
+
+def test_each_run_writes_to_an_overlay_of_its_own(guest: WindowsGuest, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    run.mkdir()
-    own = WindowsGuest(guest.image, run, memory_mib=1024)
-    spec = own.boot_spec()
+    spec = own_guest(guest, run, memory_mib=1024).boot_spec()
     assert spec.disks[0].path == run / "overlay.qcow2"
     assert spec.nvram == run / "vars.fd"
     assert (spec.uefi, spec.windows, spec.memory_mib, spec.local_time) == (True, True, 1024, True)
@@ -301,9 +372,11 @@ def test_a_windows_guest_with_an_image_is_a_guest_of_the_matrix(
         catalogue.check_guest("ws2022")
     folder = cache.root() / "ws2022"
     folder.mkdir(parents=True)
-    manifest = {"guest": "ws2022", "kind": "windows", "key": "k", "release": "server-2022", "expires": "2020-01-01"}
+    known = {"guest": "ws2022", "kind": "windows", "key": "k", "release": "server-2022", "expires": "2020-01-01"}
+    manifest = {**known, "memory_mib": 4096}
     (folder / cache.MANIFEST).write_text(json.dumps(manifest))
     catalogue.check_guest("ws2022")
+    assert (catalogue.memory_mib("ws2022"), catalogue.memory_mib("wine")) == (4096, 0)
     said: list[str] = []
     assert catalogue.prepare_guest("ws2022", said.append) == "k"
     assert any("evaluation time" in line for line in said)

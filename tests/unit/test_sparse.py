@@ -1,4 +1,4 @@
-"""Copies of a guest's memory: the same bytes, with the same holes."""
+"""Copies of files with holes: the same bytes, with the same holes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.vm import ram
+from harness.vm import sparse
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def test_a_copy_has_the_bytes_and_the_holes(tmp_path: Path, written: dict[int, b
         for at, data in written.items():
             file.seek(at)
             file.write(data)
-    ram.copy(source, target)
+    sparse.copy(source, target)
     assert target.read_bytes() == source.read_bytes()
     assert target.stat().st_blocks * 512 <= 128 * 1024 * max(1, len(written))
 
@@ -28,4 +28,4 @@ def test_a_copy_replaces_nothing(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"new")
     (tmp_path / "target").write_bytes(b"a guest runs from it")
     with pytest.raises(FileExistsError):
-        ram.copy(tmp_path / "source", tmp_path / "target")
+        sparse.copy(tmp_path / "source", tmp_path / "target")
