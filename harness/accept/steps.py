@@ -6,6 +6,7 @@ that the lab was in the way.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,8 +66,12 @@ class Step:
 
 
 def image(bench: Bench) -> Found:
-    """What the build recorded."""
+    """What the build recorded, of files that are still what it sealed."""
     manifest = bench.guest.image.manifest
+    for name, digest in manifest["files"].items():
+        with (bench.guest.image.folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise LabError(f"{name} is not what was sealed", mend="build the image again")
     minutes = sum(manifest.get("seconds", {}).values()) / 60
     seen = {"minutes": round(minutes, 1), "build": manifest["build"], "facts": manifest["facts"]}
     return Found(f"{manifest['title']} {manifest['build']}, built in {minutes:.0f} minutes", {"image": seen})

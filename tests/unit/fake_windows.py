@@ -61,6 +61,7 @@ class FakeWindows:
     verifier: str = ""
     events: list[dict[str, object]] = field(default_factory=list)
     dump: str = ""
+    inventory: dict[str, object] = field(default_factory=dict)
     boots: int = 0
     hasty: bool = False
     hang_up: Callable[[], None] = lambda: None
@@ -193,6 +194,8 @@ class FakeWindows:
         if "Rename-NetAdapter" in script:
             answer = {"name": "DUT", "status": "Up", "description": "Netzwerkkarte für Tests", "version": "1.2.3"}
             return self.dut_exit, b"" if self.dut_exit else (json.dumps(answer, ensure_ascii=False) + "\r\n").encode()
+        if "SystemStartOptions" in script and self.inventory:
+            return 0, (json.dumps(self.inventory) + "\r\n").encode()
         if "Get-NetIPAddress" in script:
             return 0, b""
         if "pnputil.exe" in script:

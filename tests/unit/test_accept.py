@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -15,20 +15,14 @@ from harness.accept.bench import Bench
 from harness.accept.report import Acceptance, StepResult
 from harness.accept.steps import Found, Step
 from harness.capture.frames import CapturedFrame
-from harness.control.ssh import Shell
-from harness.drivers import build as drivers
-from harness.drivers import sign
 from harness.errors import AwaitTimeout, Failure, LabError, UsageError
-from harness.guests.windows import WindowsGuest, WindowsImage
 from harness.model.predict import predict
 from harness.model.profile import WINDOWS, Mark, Situation
 from harness.report.status import Status
 from harness.wsk import operations as op
 from harness.wsk.operations import Bind, Close, Open, Outcome
 from harness.wsk.types import Completion
-from tests.unit.fake_windows import FakeWindows, Server
 from tests.unit.verify_kit import done, site
-from tests.unit.windows_kit import need
 
 MAC = bytes.fromhex("525400d00001")
 
@@ -211,103 +205,6 @@ def test_the_report_is_complete_and_holds_no_secret(tmp_path: Path) -> None:
     assert "1 failed" in text
     assert json.loads((tmp_path / report.JSON_FILE).read_text())["steps"][1]["status"] == "failed"
     assert acceptance.observed["boot"] == {"ssh": 60, "save": 2}
-
-
-class OnFake:
-    """A bench whose guest is the fake server."""
-
-    def __init__(self, server: Server, guest: WindowsGuest, folder: Path) -> None:
-        self.guest = guest
-        self.folder = folder
-        self._shell = Shell.connect(
-            "127.0.0.1", server.key, server.host_public_key, 10.0, user="Administrator", port=server.port
-        )
-
-    def shell(self, nic: str = "e1000e") -> Shell:
-        return self._shell
-
-    def signed_driver(self) -> Path:
-        return sign.sign(drivers.build().wsksend_sys, self.folder / "signed.sys")
-
-
-@pytest.fixture
-def machine() -> FakeWindows:
-    return FakeWindows()
-
-
-@pytest.fixture
-def bench(machine: FakeWindows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    need("osslsigncode", "x86_64-w64-mingw32-gcc")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    manifest = {"guest": "ws2022", "certificate": "ab" * 32, "release": "server-2022"}
-    with Server(machine, tmp_path) as server:
-        yield cast(Bench, OnFake(server, WindowsGuest(WindowsImage(tmp_path, manifest), tmp_path), tmp_path))
-
-
-def test_shell_step_on_a_right_and_a_wrong_answer(bench: Bench, machine: FakeWindows) -> None:
-    assert "UTF-8" in steps.shell(bench).detail
-    ordinary = machine.run
-    machine.run = lambda command: (0, b"") if command == "exit 1060" else ordinary(command)  # type: ignore[method-assign]
-    with pytest.raises(Failure, match="gives 0, not 1060"):
-        steps.shell(bench)
-
-
-def test_certificate_step(bench: Bench, machine: FakeWindows) -> None:
-    machine.certificates = (f"Root {'ab' * 32}", "TrustedPublisher 00")
-    with pytest.raises(Failure, match="not in TrustedPublisher"):
-        steps.certificate(bench)
-    machine.certificates = (f"Root {'ab' * 32}", f"TrustedPublisher {'ab' * 32}")
-    assert steps.certificate(bench)
-
-
-def test_signed_step_names_what_windows_says(
-    bench: Bench, machine: FakeWindows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert "loads" in steps.signed(bench).detail
-    assert machine.services == {}
-    signed = bench.signed_driver()
-    machine.refuses[signed.read_bytes()] = 577
-    monkeypatch.setattr(bench, "signed_driver", lambda: signed)
-    with pytest.raises(Failure, match="test signing is off"):
-        steps.signed(bench)
-
-
-def test_refused_step_wants_every_bad_copy_refused(
-    bench: Bench, machine: FakeWindows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(Failure, match="the tampered copy gives 0, not 577"):
-        steps.refused(bench)
-    signed = bench.signed_driver()
-    monkeypatch.setattr(bench, "signed_driver", lambda: signed)
-    good = signed.read_bytes()
-    machine.refuses = {
-        steps._tampered(good): 577,
-        drivers.build().wsksend_sys.read_bytes(): 577,
-        steps._narrow(good): 193,
-    }
-    assert steps.refused(bench).observed == {"load_errors": {"tampered": 577, "unsigned": 577, "32-bit": 193}}
-
-
-@pytest.mark.parametrize("stops", [False, True])
-def test_stays_step_wants_1052_and_leaves_nothing_loaded(bench: Bench, machine: FakeWindows, stops: bool) -> None:
-    restarts: list[str] = []
-    bench.restart = lambda: restarts.append("restart")  # type: ignore[assignment, method-assign, return-value]
-    ordinary = machine.run
-
-    def run(command: str) -> tuple[int, bytes]:
-        if command == "sc.exe start accept" and not stops:
-            answer = ordinary(command)
-            machine.services["accept"].unloads = False
-            return answer
-        return ordinary(command)
-
-    machine.run = run  # type: ignore[method-assign]
-    if stops:
-        with pytest.raises(Failure, match="gives 0, not 1052"):
-            steps.stays(bench)
-    else:
-        assert steps.stays(bench).observed == {"load_errors": {"without DriverUnload": 1052}}
-    assert restarts == ["restart"]
 
 
 def test_bind_is_probed_for_an_address_that_is_not_the_guest_s() -> None:

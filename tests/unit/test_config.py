@@ -68,7 +68,9 @@ def test_unknown_key_in_a_table(tmp_path: Path) -> None:
 
 
 def test_unknown_key_without_a_near_one_lists_what_is_known(tmp_path: Path) -> None:
-    assert "known here: bridge, control_address, control_bridge, memory, uri" in refused(tmp_path, "[lab]\nzzz = 1\n")
+    assert "known here: bridge, control_address, control_bridge, memory, states, uri" in refused(
+        tmp_path, "[lab]\nzzz = 1\n"
+    )
 
 
 def test_unknown_table(tmp_path: Path) -> None:
