@@ -1,4 +1,8 @@
-"""A running guest into the folder of a state, and out of it again: devices, memory, disks."""
+"""A running guest into the folder of a state, and out of it again: devices, memory, disks.
+
+A restored guest's clock goes on from when it was saved, and nobody sets it: Windows reckons from its clock when it was
+booted, which is how one boot is told from another, and nothing that is judged asks for the date.
+"""
 
 from __future__ import annotations
 
