@@ -1,4 +1,7 @@
-"""The table at the end of a run on a terminal: case groups by cell, then what went wrong, then one closing line."""
+"""The table at the end of a run on a terminal: case groups by cell, then what went wrong, then one closing line.
+
+Where so many cells do not fit side by side, they stand below each other, with counts in place of groups.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from harness.report.results import CaseResult, CellResult, Results
 from harness.report.status import Status, worst
 
 STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.INCONCLUSIVE: "yellow", Status.SKIPPED: "dim"}
+_ANY_WIDTH = 10_000
 _MAX_TOLD = 20  # findings on the terminal; all of them are in the report
 _MAX_EVIDENCE = 12  # lines of a console or log under the error of a cell
 
@@ -20,7 +24,9 @@ _MAX_EVIDENCE = 12  # lines of a console or log under the error of a cell
 def show(results: Results, console: Console, folder: Path | None = None) -> None:
     """Print the whole outcome of a run."""
     console.print()
-    console.print(matrix(results))
+    table = matrix(results)
+    width = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum
+    console.print(table if width <= console.width else cells(results))
     console.print()
     for line in problems(results):
         console.print(line, markup=True, highlight=False, soft_wrap=True)
@@ -31,11 +37,10 @@ def show(results: Results, console: Console, folder: Path | None = None) -> None
 
 def matrix(results: Results) -> Table:
     """Case groups down, cells across; a field holds the number that passed, or what did not."""
-    guests = {cell.guest for cell in results.cells}
     table = Table(box=None, pad_edge=False)
     table.add_column("cases")
-    for cell in results.cells:
-        table.add_column(cell.nic if len(guests) == 1 else f"{cell.guest}\n{cell.nic}", justify="right")
+    for words in _names(results):
+        table.add_column(escape("\n".join(words)), justify="right")
     groups = list(dict.fromkeys(case.group for cell in results.cells for case in cell.cases))
     for group in groups:
         fields = [_field([case for case in cell.cases if case.group == group]) for cell in results.cells]
@@ -43,6 +48,30 @@ def matrix(results: Results) -> Table:
     table.add_row("[bold]all[/]", *(_total(cell) for cell in results.cells), end_section=True)
     table.add_row("[dim]seconds[/]", *(f"[dim]{cell.timings.get('total', 0.0):.1f}[/]" for cell in results.cells))
     return table
+
+
+def cells(results: Results) -> Table:
+    """Cells down, how many cases ended how across."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("cell")
+    met = [status for status in Status if any(case.status is status for cell in results.cells for case in cell.cases)]
+    for title in (*map(str, met), "all", "seconds"):
+        table.add_column(title, justify="right")
+    for cell, words in zip(results.cells, _names(results), strict=True):
+        counts = Counter(case.status for case in cell.cases)
+        fields = [f"[{STYLE[status]}]{counts[status]}[/]" if counts[status] else "[dim]-[/]" for status in met]
+        seconds = f"[dim]{cell.timings.get('total', 0.0):.1f}[/]"
+        table.add_row(escape(" x ".join(words)), *fields, _total(cell), seconds)
+    return table
+
+
+def _names(results: Results) -> list[list[str]]:
+    """Of each cell what it is called by: its NIC, with guest and driver where there are several."""
+    guests, drivers = ({getattr(cell, name) for cell in results.cells} for name in ("guest", "driver"))
+    return [
+        [*([cell.guest] if len(guests) > 1 else []), cell.nic, *([cell.driver] if len(drivers) > 1 else [])]
+        for cell in results.cells
+    ]
 
 
 def _field(cases: list[CaseResult]) -> str:

@@ -23,7 +23,6 @@ from harness.report.status import Status
 from harness.session.case import Case, ended_by, raised
 from harness.session.expectations import frames_of, since
 from harness.session.lab import Lab, Unknown, unvouched
-from harness.session.large import judge_large
 from harness.session.parts import Capture, DriverUnderTest, PeerSender
 from harness.session.plainly import Plainly
 from harness.session.watch import Keeper, Unkept, Unwatched, Watch
@@ -333,6 +332,8 @@ class Session:
         integrity = self._capture.integrity(case.name)
         integrity = replace(integrity, problems=(*integrity.problems, *self.lab.disturbed()))
         if case.extent.large:
+            from harness.session.large import judge_large  # late: numpy costs every cell's start, and few cells need it
+
             path, start = self._capture.recorded(case.name)
             verdict, case.seen = judge_large(path, start, case.name, case.steps, integrity, self._site)
         else:

@@ -157,6 +157,16 @@ def test_table_has_groups_by_nic_and_names_the_failure() -> None:
     assert "report: /out/index.html" in text
 
 
+def test_cells_that_do_not_fit_side_by_side_stand_below_each_other() -> None:
+    nics = [f"virtio-net+mtu={number}" for number in range(2000, 9000, 1000)]
+    some = [CellResult("wine", nic, Status.PASSED, cases=(GOOD,), driver="a.sys") for nic in nics]
+    bad = CellResult("wine", "e1000", Status.FAILED, cases=(BAD, GOOD, LOST), driver="b.sys", timings={"total": 2.5})
+    lines = printed(Results(RESULTS.run, (*some, bad))).splitlines()
+    assert lines[2].split() == ["virtio-net+mtu=2000", "x", "a.sys", "1", "-", "-", "passed", "0.0"]
+    assert lines[9].split() == ["e1000", "x", "b.sys", "1", "1", "1", "failed", "2.5"]
+    assert all("…" not in line for line in lines[:10])
+
+
 def test_table_of_nothing_does_not_look_like_a_pass() -> None:
     assert "nothing was run" in printed(Results(RESULTS.run, ()))
 
