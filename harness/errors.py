@@ -7,6 +7,10 @@ then inconclusive, never failed), a ``UsageError`` that the user was. Code that 
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 EXIT_PASSED = 0
@@ -76,3 +80,23 @@ class Failure(HarnessError):
     """The system under test was wrong: a driver that does not load, faults, hangs or sends what it must not."""
 
     exit_code = EXIT_FAILED
+
+
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Name the place when what is done in the block meets a disk that takes no more; other errors go on.
+
+    Raises:
+        LabError: the disk is full, over its quota, read-only or broken.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise LabError(
+            f"cannot write {place}: {error.strerror}", mend="free some space there, and run again"
+        ) from error

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import adapters, doctor, resources
-from harness.errors import UsageError
+from harness.errors import UsageError, writing
 from harness.history.store import History
 from harness.matrix import catalogue, retry
 from harness.matrix.admission import RESERVE_MIB, Admission, available_mib, longest_first, need_mib
@@ -194,6 +194,10 @@ class _Platform:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # of this thread, and of the tools that it asks
         self._seen.update(host=facts.host(), versions=facts.versions())
 
+    def end(self) -> None:
+        """See the tools end that were asked."""
+        self._thread.join()
+
     def note(self, ledger: Ledger, run: RunInfo, keys: dict[str, str]) -> RunInfo:
         """Put it into the record."""
         self._thread.join()
@@ -222,15 +226,30 @@ def execute_in(request: Request, folder: Path, watcher: Watcher, options: Option
 
     Raises:
         UsageError: nothing is left to run.
-        LabError: the drivers or an image cannot be built, or the scheduler is not there.
+        LabError: the drivers or an image cannot be built, the scheduler is not there, or the folder's disk is full.
     """
+    planned = request.planned()
+    platform = _Platform()
+    try:
+        with writing(folder):
+            return _execute(request, planned, folder, watcher, options, platform)
+    finally:
+        platform.end()
+
+
+def _execute(
+    request: Request,
+    planned: Sequence[Planned],
+    folder: Path,
+    watcher: Watcher,
+    options: Options,
+    platform: _Platform,
+) -> tuple[Results, Path]:
     started = datetime.now(UTC)
     run = RunInfo(id=f"{started:%Y%m%dT%H%M%SZ}-{os.getpid()}", started=started.isoformat(timespec="seconds"))
     if not options.resume:
         write(Results(run, ()), folder)
-    platform = _Platform()
     begun = time.monotonic()
-    planned = request.planned()
     if request.host is None and not options.scheduler:
         doctor.require_lab()
     prepared = prepare(request, watcher)

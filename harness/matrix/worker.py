@@ -7,6 +7,7 @@ parent keeps as ``worker.log``. Exit code 0 means that the last line was the cel
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness import resources
-from harness.errors import Failure, HarnessError, UsageError, interruption
+from harness.errors import Failure, HarnessError, UsageError, interruption, writing
 from harness.matrix.cells import CellJob
 from harness.matrix.events import encode
 from harness.report.results import CellResult
@@ -53,7 +54,8 @@ def session(job: CellJob, emit: Emit) -> CellResult:
 def verdict(job: CellJob, emit: Emit, run: Callable[[CellJob, Emit], CellResult] = session) -> CellResult:
     """Run the cell and make every way in which it can end a ``CellResult``."""
     try:
-        return run(job, emit)
+        with writing(job.folder):
+            return run(job, emit)
     except KeyboardInterrupt:
         return _ended(job, "lab", INTERRUPTED)
     except HarnessError as error:
@@ -64,7 +66,8 @@ def verdict(job: CellJob, emit: Emit, run: Callable[[CellJob, Emit], CellResult]
     except Exception as error:  # the boundary of the process: nothing above it could tell the parent
         if interruption(error):  # pytest itself can stumble over one
             return _ended(job, "lab", INTERRUPTED)
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log's disk may be what is full
+            traceback.print_exc()
         where = traceback.extract_tb(error.__traceback__)[-1]
         what = f"error in the harness: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
         return _ended(job, "harness", what, traceback.format_exc())

@@ -5,19 +5,18 @@ Everything is entered on one ``ExitStack``, so whatever goes wrong, what came be
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness import nics, resources
+from harness import nics
 from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
-from harness.errors import Failure, HarnessError, LabError, UsageError
+from harness.errors import Failure, HarnessError, LabError
 from harness.guests.base import Guest
 from harness.guests.silence import noise
 from harness.lab import dhcp, namespace
@@ -38,28 +37,25 @@ from harness.matrix.events import Phase, encode
 from harness.model.addresses import mac_bytes
 from harness.model.site import Site
 from harness.nics import Nic
-from harness.plan import Header, closing_line, header_line, step_line
+from harness.plan import Header
 from harness.report.results import CellResult
 from harness.report.status import Status, worst
 from harness.session.keeper import GuestKeeper
 from harness.session.lab import CellLab, taps
+from harness.session.record import PlanFile
 from harness.session.session import Session
 from harness.session.start import PROOF, Ready, Starter
-from harness.verify.closing import Closing
+from harness.session.suite import SUITE_LOG, run_suite
 from harness.vm import accelerator
 from harness.vm.domain import DomainSpec
 from harness.vm.libvirt import Connection
 from harness.vm.machine import Machine
 from harness.vm.saved import States
-from harness.wsk.operations import Step
-
-if TYPE_CHECKING:
-    import pytest
 
 Emit = Callable[[dict[str, Any]], None]
 
 GUEST_ADDRESSES = ("192.0.2.10/24", "192.0.2.11/24", "2001:db8:0:1::10/64", "2001:db8:0:1::11/64")
-PLAN, CONSOLE, DOMAIN, SUITE_LOG = "operations.jsonl", "console.log", "domain.xml", "suite.log"
+PLAN, CONSOLE, DOMAIN = "operations.jsonl", "console.log", "domain.xml"
 
 
 @dataclass
@@ -116,11 +112,8 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             capture = _capture(job.folder, network)
             alive = _dhcp(job, network, stack)
             machine = _machine(job, guest, nic, network, notes, stack)
-        plan = stack.enter_context((job.folder / PLAN).open("w", encoding="utf-8"))
-        plan.write(header_line(Header(job.run_id, site.profile.name, site.to_json(), str(job.cell))) + "\n")
-
-        def record(event: Step | Closing) -> None:
-            plan.write((step_line(event) if isinstance(event, Step) else closing_line(event)) + "\n")
+        header = Header(job.run_id, site.profile.name, site.to_json(), str(job.cell))
+        plan = stack.enter_context(PlanFile(job.folder / PLAN, header))
 
         def tell(event: dict[str, Any]) -> None:
             if event.get("id") != PROOF:  # not a case of the suite
@@ -138,7 +131,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             site,
             phase=notes.phase,
             connect=keeper.login if guest.crash_seconds else lambda: login(guest.login_seconds),
-            session=lambda driver: Session(site, driver, capture, record, tell, peers, job.folder),
+            session=lambda driver: Session(site, driver, capture, plan.add, tell, peers, job.folder),
             states=None if job.cold or not job.isolated else States(limit=job.states_gib << 30),
             versions=notes.versions,
             work=namespace.WORK,
@@ -167,7 +160,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             keeper.keep(driver, site, settled)
         (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
         with notes.phase("suite"):
-            _run_suite(job, session)
+            run_suite(job, session)
         notes.timings |= _split(notes.timings.pop("suite"), session.verifying)
         with notes.phase("unload"):
             session.end(driver.unload)
@@ -291,45 +284,6 @@ def _disturbances(machine: Machine) -> Disturbances:
 def _facts(network: Bridges) -> dict[str, str]:
     netfilter = network.facts.bridge_nf
     return {"netfilter on bridges": ", ".join(f"{name} {value}" for name, value in netfilter.items()) or "not loaded"}
-
-
-class _Only:
-    """Leaves the cases of a retry and no other."""
-
-    def __init__(self, ids: tuple[str, ...]) -> None:
-        self._ids = frozenset(ids)
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep what was asked for."""
-        items[:] = [item for item in items if item.nodeid in self._ids]
-
-
-def _run_suite(job: CellJob, session: Session) -> None:
-    """Run pytest in this process with the cell's plugin; its own words go to a log.
-
-    Raises:
-        UsageError: a test file cannot be read, or nothing is selected.
-    """
-    import pytest  # late: a restored guest need not wait for it
-
-    from harness.pytest_plugin import CellPlugin
-
-    suite = [str(path) for path in job.suite or (resources.root() / "tests" / "regression",)]
-    plugin = CellPlugin(session)
-    log = job.folder / SUITE_LOG
-    with log.open("w", encoding="utf-8") as words, contextlib.redirect_stdout(words):
-        arguments = ["-q", "-p", "no:cacheprovider", f"--rootdir={Path(suite[0]).parent}", "-c", "/dev/null"]
-        plugins = [plugin, _Only(job.only)] if job.only else [plugin]
-        code = pytest.main([*arguments, *job.pytest_args, *suite], plugins=plugins)
-    if plugin.collection_errors:
-        more = f" (and {len(plugin.collection_errors) - 1} more)" if len(plugin.collection_errors) > 1 else ""
-        raise UsageError(f"a test file cannot be read: {plugin.collection_errors[0]}{more}", detail=log.read_text())
-    if code == pytest.ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt  # pytest has kept it to itself
-    if code == pytest.ExitCode.NO_TESTS_COLLECTED:
-        raise UsageError(f"no test is selected in {', '.join(suite)}", mend="check --suite and -k")
-    if code == pytest.ExitCode.USAGE_ERROR:
-        raise UsageError(f"pytest does not take {' '.join(job.pytest_args)!r}", detail=log.read_text())
 
 
 def _result(job: CellJob, session: Session, notes: _Notes) -> CellResult:

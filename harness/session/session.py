@@ -153,10 +153,10 @@ class Session:
     def _note(self, operations: Sequence[Operation], outcomes: Sequence[Outcome]) -> None:
         case = self.case
         for operation, outcome in zip(operations, outcomes, strict=True):
-            step = Step(self._steps, case.name, operation, outcome)
+            case.steps.append(Step(self._steps, case.name, operation, outcome))
             self._steps += 1
+        for step in case.steps[len(case.steps) - len(outcomes) :]:  # what cannot be recorded was made all the same
             self._record(step)
-            case.steps.append(step)
 
     def _carry_out(self, operations: Sequence[Operation]) -> list[Outcome]:
         """What peers send is sent here, all else by the driver; the order is kept."""
@@ -305,7 +305,7 @@ class Session:
         doubts = doubts_of(whole)
         if not doubts:
             return
-        self._record(Closing("", doubts=tuple(doubts)))
+        self._recorded(Closing("", doubts=tuple(doubts)))
         judged = (Status.PASSED, Status.FAILED)
         self.results = [
             replace(result, status=Status.INCONCLUSIVE, reason=doubts[0]) if result.status in judged else result
@@ -347,10 +347,19 @@ class Session:
             closing = replace(closing, doubts=tuple(self.lab.broken()))
         return verdict, closing
 
+    def _recorded(self, closing: Closing) -> Closing:
+        """The closing as it stands in the plan, or with the doubt that it does not: nothing is asked any more then."""
+        try:
+            self._record(closing)
+        except LabError as error:
+            self._lost = self._lost or error.what
+            return replace(closing, doubts=(error.line(), *closing.doubts))
+        return closing
+
     def _finish(self, closing: Closing, verdict: CaseVerdict = _UNSEEN) -> Status:
         """The case's result: recorded in the plan, told, and kept."""
         case = self.case
-        self._record(closing)
+        closing = self._recorded(closing)
         predictions = predict(case.steps, self._site) if case.predictions is None else case.predictions
         whole = closed(verdict, closing, predictions)
         case.reason = whole.reason

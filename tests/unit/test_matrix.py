@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -211,6 +212,8 @@ def ended_by(error: BaseException, tmp_path: Path) -> CellResult:
         (UsageError("no such NIC"), Status.INCONCLUSIVE, "user"),
         (KeyError("oops"), Status.INCONCLUSIVE, "harness"),
         (Interrupted(), Status.INCONCLUSIVE, "lab"),
+        (OSError(errno.ENOSPC, "No space left on device"), Status.INCONCLUSIVE, "lab"),
+        (OSError(errno.ENOENT, "No such file"), Status.INCONCLUSIVE, "harness"),
     ],
 )
 def test_whose_fault_decides_the_status(tmp_path: Path, error: BaseException, status: Status, fault: str) -> None:

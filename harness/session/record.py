@@ -1,0 +1,42 @@
+"""The plan of a running cell: every step and every case's closing, one line each, in the order in which they came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.errors import writing
+from harness.plan import Header, closing_line, header_line, step_line
+from harness.verify.closing import Closing
+from harness.wsk.operations import Step
+
+
+class PlanFile:
+    """The file, open while the context lasts.
+
+    Args:
+        path: where; an old one is replaced.
+        header: its first line.
+
+    Raises:
+        LabError: from every call, when the disk is full.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self._path = path
+        with writing(path):
+            self._file = path.open("w", encoding="utf-8")
+            self._file.write(header_line(header) + "\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        with writing(self._path):
+            self._file.close()
+
+    def add(self, event: Step | Closing) -> None:
+        """Write one line."""
+        with writing(self._path):
+            self._file.write((step_line(event) if isinstance(event, Step) else closing_line(event)) + "\n")
