@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.capture import marker, pcapng, tshark
+from harness.capture.dissect import Dissector
 from harness.capture.dumpcap import Record
 from harness.capture.frames import CapturedFrame, Checksum
 from harness.capture.marker import Edge, Marker, MarkerSender
@@ -213,6 +214,20 @@ def test_a_large_case_is_whole_in_the_record_and_the_next_one_is_as_any_other(tm
         assert not any(session._dissector.get(number) for number in range(extent.first, extent.last + 1))
         assert not session.extent("small").large
         assert session.stop().problems == ()
+
+
+def test_what_is_forgotten_is_gone_whether_tshark_has_spoken_of_it_or_not(tmp_path: Path) -> None:
+    data = datagram(b"x")
+    frames = [CapturedFrame(number, 0, data, len(data)) for number in range(1, 21)]
+    with contextlib.closing(Dissector(DUT_BRIDGE, tmp_path / "log")) as dissector:
+        dissector.feed(frames[:10])
+        dissector.await_number(10, 10)
+        dissector.forget(5)
+        dissector.forget(15)
+        dissector.forget(3)  # what was let go stays gone
+        dissector.feed(frames[10:])
+        dissector.await_number(20, 10)
+        assert [frame.number for frame in frames if dissector.get(frame.number)] == [16, 17, 18, 19, 20]
 
 
 @pytest.mark.lab
