@@ -8,11 +8,14 @@ test that needs it skips itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.control.ssh import Shell
-from harness.errors import Failure
+from harness.errors import Failure, HarnessError, LabError
 from harness.guests.base import Guest
 from harness.verify.verdict import Finding
 from harness.wsk import status as nt
@@ -33,6 +36,13 @@ class DriverAdapter:
 
     service = "mydriver"
     broken = False
+
+    def __init_subclass__(cls, **arguments: object) -> None:
+        """What goes wrong in an adapter is neither the driver's fault nor the harness's, and must not look so."""
+        super().__init_subclass__(**arguments)
+        for name, method in list(vars(cls).items()):
+            if not name.startswith("_") and name in vars(DriverAdapter) and callable(method):
+                setattr(cls, name, _blamed(cls.__name__, name, method))
 
     def __init__(self, guest: Guest, shell: Shell, sys_file: Path) -> None:
         self.guest, self.shell, self.sys_file = guest, shell, sys_file
@@ -87,6 +97,27 @@ class DriverAdapter:
     def renew(self) -> None:
         """Give the guest a working driver again, after a Failure."""
         raise Failure("the driver is broken, and its adapter cannot renew it")
+
+
+def _blamed(adapter: str, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, whose mistakes are LabErrors that name it: the way to the driver is broken, not the driver."""
+
+    @functools.wraps(method)
+    def called(self: DriverAdapter, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 (any method's)
+        try:
+            answer = method(self, *arguments, **named)
+        except HarnessError:
+            raise
+        except Exception as error:
+            own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name != "called"]
+            where = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else name
+            what = f"the adapter's {adapter}.{name} raised {type(error).__name__}: {error} ({where})"
+            raise LabError(what, detail=traceback.format_exc()) from error
+        if name == "execute" and len(answer) != len(arguments[0]):
+            raise LabError(f"the adapter's {adapter}.execute gave {len(answer)} outcomes for {len(arguments[0])}")
+        return answer
+
+    return called
 
 
 def completed(status: int, information: int = 0) -> Outcome:

@@ -36,15 +36,27 @@ def find(reference: str) -> type[DriverAdapter]:
         found = getattr(module, name)
     except (ImportError, OSError, AttributeError, ValueError) as error:
         raise UsageError(f"adapter {reference}: {error}", mend="write it as module:Class or file.py:Class") from None
+    except Exception as error:  # whatever its module does when it is imported
+        raise UsageError(f"adapter {reference}: {type(error).__name__}: {error}") from None
     if not (isinstance(found, type) and issubclass(found, DriverAdapter)):
         raise UsageError(f"adapter {reference} is not derived from harness.adapter.DriverAdapter")
+    if found.execute is DriverAdapter.execute:
+        raise UsageError(f"adapter {reference} does not say how to execute operations", mend="write its `execute`")
     return found
 
 
-def absolute(reference: str) -> str:
-    """The same adapter, by an absolute path where it is a file's."""
+def absolute(reference: str, folder: Path | None = None) -> str:
+    """The same adapter, by an absolute path where it is a file's; ``folder`` is where relative ones begin."""
     place, colon, name = reference.rpartition(":")
-    return f"{Path(place).absolute()}{colon}{name}" if place.endswith(".py") else reference
+    if not place.endswith(".py"):
+        return reference
+    return f"{(folder or Path.cwd()).absolute() / Path(place).expanduser()}{colon}{name}"
+
+
+def moved(reference: str, folder: Path) -> str:
+    """The same adapter once its file, if it is named by one, lies in another folder."""
+    file = file_of(reference)
+    return reference if file is None else f"{folder / file.name}:{reference.rpartition(':')[2]}"
 
 
 def file_of(reference: str) -> Path | None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from harness import adapters
 from harness.errors import UsageError
 from harness.matrix.cells import HostLab, WindowsOptions
 
@@ -153,6 +154,7 @@ def _relative_to(config: Config, folder: Path) -> Config:
     package = config.windows.nic_driver
     if package is not None:
         paths["windows"] = config.windows.model_copy(update={"nic_driver": absolute(package)})
+    paths["adapter"] = adapters.absolute(config.adapter, folder)
     paths["output"] = config.output and absolute(config.output)
     return config.model_copy(update=paths)
 

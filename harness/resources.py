@@ -5,6 +5,8 @@ In a checkout they are beside the package; in an installed wheel they are inside
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 from pathlib import Path
 
@@ -38,6 +40,17 @@ def root() -> Path:
 def suite() -> Path:
     """The regression suite that ``harness run`` uses when no other is named."""
     return root() / "tests" / "regression"
+
+
+@functools.cache
+def digest() -> str:
+    """Eight digits of all that decides what a cell does: this package and the recipes of guests."""
+    found = hashlib.sha256()
+    for folder in (PACKAGE, root() / "images"):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and "_data" not in path.parts):
+            if "__pycache__" not in path.parts:
+                found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:8]
 
 
 def cache() -> Path:

@@ -11,6 +11,7 @@ import typer
 
 from harness.commands import options as shared
 from harness.commands.options import (
+    Adapter,
     Cold,
     ConfigFile,
     Driver,
@@ -71,6 +72,7 @@ def nightly(
     guest: Guests = None,
     nic: Nics = None,
     driver: Driver = None,
+    adapter: Adapter = "",
     suite: Suite = None,
     keyword: Keyword = "",
     include: Include = None,
@@ -110,6 +112,7 @@ def nightly(
         driver=driver,
         suite=suite,
         keyword=keyword,
+        adapter=adapter,
         include=include,
         exclude=exclude,
         jobs=jobs,
@@ -166,6 +169,7 @@ def bisect(
     config: ConfigFile = None,
     guest: Annotated[str, typer.Option("--guest", help="Guest.")] = "wine",
     nic: Annotated[str, typer.Option("--nic", help="NIC model.")] = "virtio-net",
+    adapter: Adapter = "",
     suite: Suite = None,
     keyword: Keyword = "",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the runs.")] = None,
@@ -182,7 +186,7 @@ def bisect(
     from harness.report.progress import Watcher
 
     settings = configuration.load(config)
-    request = shared.request_of(settings, guest=[guest], nic=[nic], suite=suite, keyword=keyword)
+    request = shared.request_of(settings, guest=[guest], nic=[nic], adapter=adapter, suite=suite, keyword=keyword)
     builds = search.builds(folder)
     place = output or Path("runs") / f"bisect-{datetime.now():%Y-%m-%d-%H%M%S}"
     with Watcher(Console(stderr=True)) as watcher:

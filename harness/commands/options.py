@@ -66,6 +66,7 @@ def request_of(
     driver: Path | None = None,
     suite: list[Path] | None = None,
     keyword: str = "",
+    adapter: str = "",
     include: list[str] | None = None,
     exclude: list[str] | None = None,
     jobs: int | None = None,
@@ -90,6 +91,7 @@ def request_of(
         states_gib=settings.lab.states,
         host=settings.lab.host(),
         cold=cold,
+        adapter=adapter or settings.adapter,
         windows=settings.windows.options(),
         **parts,
     )

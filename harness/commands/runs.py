@@ -87,6 +87,7 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
             driver=driver,
             suite=suite,
             keyword=keyword,
+            adapter=adapter,
             include=include,
             exclude=exclude,
             jobs=jobs,
@@ -98,7 +99,6 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
             request,
             output=output or settings.output,
             verifier=verifier,
-            adapter=adapter or settings.adapter,
             windows=replace(
                 request.windows,
                 driver_verifier=driver_verifier or request.windows.driver_verifier,

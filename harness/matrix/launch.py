@@ -86,7 +86,7 @@ def check(request: Request) -> None:
     """See that the request can be carried out, before anything is built or started.
 
     Raises:
-        UsageError: an unknown guest or NIC, a path that does not exist, or filters that leave no cell.
+        UsageError: an unknown guest or NIC, a path that does not exist, no such adapter, or filters that leave no cell.
     """
     for name in request.guests:
         catalogue.check_guest(name)
@@ -101,6 +101,8 @@ def check(request: Request) -> None:
     if request.driver is not None and not request.driver.is_file():
         raise UsageError(f"no such driver file: {request.driver}")
     catalogue.check_windows(request.windows, request.guests)
+    if request.adapter:
+        adapters.find(request.adapter)
     for path in request.suite:
         if not Path(str(path).split("::", 1)[0]).exists():
             raise UsageError(f"no such suite: {path}")

@@ -1,11 +1,13 @@
 """Cells on several hosts: jobs to Dask workers, artifacts back; the only module that imports ``distributed``.
 
-A job travels with its driver, relay and suite, and runs on the worker exactly as it would here: as a cell process. A
-worker takes as many cells as it has declared of the resource "vm"; a cell whose worker died is given to another one.
+A job travels with its driver, relay, adapter and suite, and runs on the worker exactly as it would here: as a cell
+process. A worker takes as many cells as it has declared of the resource "vm"; a cell whose worker died is given to
+another one.
 """
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import shutil
@@ -16,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
+from harness import __version__, adapters, resources
 from harness.errors import LabError, UsageError
 from harness.matrix.cells import Cell, CellJob
 from harness.matrix.events import Event
@@ -80,8 +82,8 @@ def run_parcel(parcel: Parcel) -> dict[str, Any]:
     """On the worker: run one cell; gives its result and, as a tar file, all evidence."""
     from harness.matrix.run import CellProcess  # late: the scheduler's own process needs none of it
 
-    if parcel.version != __version__:
-        raise RuntimeError(f"this worker has harness {__version__}, the run {parcel.version}")
+    if parcel.version != harness_version():
+        raise RuntimeError(f"this worker has harness {harness_version()}, the run {parcel.version}")
     root = Path(tempfile.mkdtemp(prefix="wsk-harness-cell-"))
     try:
         _untar(parcel.files, root / "in")
@@ -97,6 +99,7 @@ def run_parcel(parcel: Parcel) -> dict[str, Any]:
             suite=tuple(root / "in" / f"suite{number}" / path.name for number, path in enumerate(job.suite)),
             windows=replace(job.windows, nic_driver=root / "in" / "nic" if job.windows.nic_driver else None),
             image=_image(job),
+            adapter=adapters.moved(job.adapter, root / "in" / "adapter"),
         )
         result = CellProcess(job, lambda cell, event: None).run()
         return {"result": to_dict(result), "evidence": _tar({"": folder}), "host": os.uname().nodename}
@@ -105,15 +108,23 @@ def run_parcel(parcel: Parcel) -> dict[str, Any]:
 
 
 def pack(job: CellJob) -> Parcel:
-    """The job with all that it needs on another host."""
+    """The job with all that it needs on another host.
+
+    With a driver goes what lies beside it under its name: symbols, its catalogue, the program that speaks to it.
+    """
     files = {f"driver/{job.driver.name}": job.driver, f"relay/{job.relay.name}": job.relay}
+    for path in job.driver.parent.glob(f"{glob.escape(job.driver.stem)}.*"):
+        if path.is_file():
+            files[f"driver/{path.name}"] = path
+    if (adapter := adapters.file_of(job.adapter)) is not None:
+        files[f"adapter/{adapter.name}"] = adapter
     if job.verifier is not None:
         files[f"verifier/{job.verifier.name}"] = job.verifier
     if job.windows.nic_driver is not None:
         files["nic"] = job.windows.nic_driver
     for number, path in enumerate(job.suite):
         files[f"suite{number}/{path.name}"] = Path(str(path).split("::", 1)[0])
-    return Parcel(job.to_json(), _tar(files), __version__)
+    return Parcel(job.to_json(), _tar(files), harness_version())
 
 
 def unpack(answer: dict[str, Any], job: CellJob) -> CellResult:
@@ -150,15 +161,15 @@ def _check_workers(client: Any, address: str) -> None:  # noqa: ANN401 (distribu
     versions = client.run(harness_version)
     if not versions:
         raise LabError(f"the scheduler at {address} has no worker", mend=f"harness worker {address}")
-    other = {worker: version for worker, version in versions.items() if version != __version__}
+    other = {worker: version for worker, version in versions.items() if version != harness_version()}
     if other:
         worker, version = next(iter(other.items()))
-        raise UsageError(f"worker {worker} has harness {version}, this is {__version__}", mend="install the same")
+        raise UsageError(f"worker {worker} has harness {version}, this is {harness_version()}", mend="install the same")
 
 
 def harness_version() -> str:
-    """The version, asked of every worker."""
-    return __version__
+    """The version, asked of every worker: two states of a checkout may bear the same number."""
+    return f"{__version__} ({resources.digest()})"
 
 
 def _resources(job: CellJob) -> dict[str, float]:

@@ -24,13 +24,16 @@ PURPOSES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("driver", "build"): ("drivers",),
     ("driver", "sign"): ("drivers", "sign"),
     ("accept",): ("drivers", "lab", "windows"),
+    **{(command,): ("drivers", "image", "lab") for command in ("nightly", "bisect", "defects", "worker")},
 }
+
+_TEXTS = ("-h", "--help", "--list", "--units")
 
 
 def purposes(arguments: Sequence[str]) -> tuple[str, ...]:
-    """What the command needs of the host; nothing when it only shows its help."""
+    """What the command needs of the host; nothing when it only shows or writes a text."""
     words = tuple(word for word in arguments if not word.startswith("-"))
-    if "--help" in arguments:
+    if any(word in _TEXTS for word in arguments):
         return ()
     return next((PURPOSES[words[:count]] for count in (3, 2, 1) if words[:count] in PURPOSES), ())
 

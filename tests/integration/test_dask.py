@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import __version__
+from harness import __version__, resources
 from harness.errors import LabError, UsageError
 from harness.matrix import remote
 from harness.matrix.cells import Cell, CellJob
@@ -27,7 +27,9 @@ import json, os, sys, time
 job = json.load(open(sys.argv[1]))
 nic = job["cell"]["nic"]
 open(os.environ["STARTED"], "a").write(f"{nic} {os.environ['WORKER']}\\n")
-assert os.path.exists(job["driver"]) and os.path.exists(job["suite"][0])
+stem = job["driver"].removesuffix(".sys")
+for path in (job["driver"], job["suite"][0], stem + ".debug.sys", stem + ".exe", job["adapter"].removesuffix(":Mine")):
+    assert os.path.exists(path) and not path.startswith(os.environ["HOME_FOLDER"]), path
 time.sleep(float(os.environ["CELL_SECONDS"]))
 open(os.path.join(job["folder"], "capture.pcapng"), "w").write(nic)
 print(json.dumps({"event": "case", "id": "t.py::x", "status": "passed"}), flush=True)
@@ -37,7 +39,8 @@ WORKER = """
 import sys
 import harness
 from harness.matrix import catalogue, remote, run
-harness.__version__ = remote.__version__ = sys.argv[2]
+remote.__version__ = sys.argv[2]
+remote.resources.digest = lambda: sys.argv[3]
 catalogue.prepare_guest = lambda name, say: "key"
 run.command = lambda job_file, **_: [sys.executable, "-c", {cell!r}, str(job_file)]
 remote.serve(sys.argv[1], 1, {{}})
@@ -59,9 +62,11 @@ class Cluster:
 
         self.address = str(json.loads(file.read_text())["address"])
 
-    def worker(self, name: str, *, version: str = __version__, seconds: float = 1.5) -> subprocess.Popen[bytes]:
+    def worker(
+        self, name: str, *, version: str = __version__, sources: str = "", seconds: float = 1.5
+    ) -> subprocess.Popen[bytes]:
         script = WORKER.format(cell=CELL)
-        process = self._start(["-c", script, self.address, version], name, seconds)
+        process = self._start(["-c", script, self.address, version, sources or resources.digest()], name, seconds)
         self.processes.append(process)
         return process
 
@@ -74,6 +79,7 @@ class Cluster:
         environment = os.environ | {
             "STARTED": str(self.started),
             "WORKER": name,
+            "HOME_FOLDER": str(self._folder / "mine"),
             "CELL_SECONDS": str(seconds),
             "PYTHONPATH": str(Path(remote.__file__).parents[2]),
             "DASK_TEMPORARY_DIRECTORY": str(self._folder / "dask"),
@@ -98,15 +104,18 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def jobs(folder: Path, count: int) -> list[CellJob]:
-    driver, suite = folder / "d.sys", folder / "suite"
-    driver.write_bytes(b"MZ")
-    suite.mkdir(exist_ok=True)
-    (suite / "test_a.py").touch()
+    mine = folder / "mine"
+    driver, suite, adapter = mine / "d.sys", mine / "suite", mine / "mine.py"
+    suite.mkdir(parents=True)
+    for path in (driver, mine / "d.debug.sys", mine / "d.exe", adapter, suite / "test_a.py"):
+        path.write_bytes(b"MZ")
     made = []
     for number in range(count):
         place = folder / f"cells/wine--nic{number}"
         place.mkdir(parents=True)
-        made.append(CellJob(Cell("wine", f"nic{number}"), "run1", place, "image", driver, driver, suite=(suite,)))
+        cell = Cell("wine", f"nic{number}")
+        job = CellJob(cell, "run1", place, "image", driver, driver, suite=(suite,), adapter=f"{adapter}:Mine")
+        made.append(job)
     return made
 
 
@@ -137,10 +146,11 @@ def test_one_of_two_workers_killed_and_every_cell_has_one_verdict(cluster: Clust
     assert all((job.folder / "capture.pcapng").read_text() == job.cell.nic for job in made), "evidence came back"
 
 
-def test_a_worker_of_another_version_is_refused(cluster: Cluster, tmp_path: Path) -> None:
-    cluster.worker("old", version="0.0.1")
+@pytest.mark.parametrize("other", [{"version": "0.0.1"}, {"sources": "00000000"}], ids=["number", "sources"])
+def test_a_worker_of_another_version_is_refused(cluster: Cluster, tmp_path: Path, other: dict[str, str]) -> None:
+    cluster.worker("old", **other)  # type: ignore[arg-type]
     until(lambda: "Registered to" in (tmp_path / "old.log").read_text())
-    with pytest.raises(UsageError, match=r"has harness 0\.0\.1"):
+    with pytest.raises(UsageError, match=r"has harness .*(0\.0\.1|00000000).*, this is"):
         remote.run_jobs(jobs(tmp_path, 1), lambda cell, event: None, cluster.address)
 
 

@@ -1,24 +1,30 @@
-"""Adapters are found by name, and a wrong name says what is wrong with it."""
+"""Adapters are found by name, a wrong name says what is wrong with it, and their mistakes are nobody else's."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from harness import adapters
 from harness.adapter import DriverAdapter, completed, not_offered
-from harness.errors import UsageError
+from harness.errors import Failure, LabError, UsageError
 from harness.wsk import operations as ops
 from harness.wsk import status as nt
+from harness.wsk.operations import Outcome
+from harness.wsk.types import Endpoint, Family
 
 GOOD = "from harness.adapter import DriverAdapter\nclass Mine(DriverAdapter):\n    service = 'mine'\n"
+WHOLE = f"{GOOD}    def execute(self, operations): ...\n"
 
 
 def test_an_adapter_is_found_in_a_module_and_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text(GOOD)
-    assert adapters.find("harness.adapter:DriverAdapter") is DriverAdapter
+    file.write_text(WHOLE)
+    assert adapters.find("tests.adapter.cast_adapter:CastAdapter").service == "udpcast"
     assert adapters.find(f"{file}:Mine").service == "mine"
     assert adapters.file_of(f"{file}:Mine") == file
     assert adapters.file_of("mine:Mine") is None
@@ -31,12 +37,34 @@ def test_a_files_name_is_made_absolute_and_a_modules_is_not(monkeypatch: pytest.
     assert adapters.absolute("") == ""
 
 
+def test_an_adapter_moves_with_its_file() -> None:
+    assert adapters.moved("/a/mine.py:Mine", Path("/b")) == "/b/mine.py:Mine"
+    assert adapters.moved("my.module:Mine", Path("/b")) == "my.module:Mine"
+    assert adapters.moved("", Path("/b")) == ""
+
+
 @pytest.mark.parametrize(
-    "wrong", ["nosuchmodule:X", "harness.adapter:Nothing", "/nowhere.py:X", "harness.adapter", ":"]
+    "wrong",
+    [
+        "nosuchmodule:X",
+        "harness.adapter:Nothing",
+        "/nowhere.py:X",
+        "harness.adapter",
+        ":",
+        "harness.adapter:DriverAdapter",
+    ],
 )
 def test_a_wrong_name_is_wrong_usage(wrong: str) -> None:
     with pytest.raises(UsageError, match="adapter"):
         adapters.find(wrong)
+
+
+@pytest.mark.parametrize("text", ["x = (", "raise RuntimeError('no licence')", "1 / 0", GOOD])
+def test_a_file_that_makes_no_adapter_is_wrong_usage(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=r"adapter .*mine\.py:Mine"):
+        adapters.find(f"{file}:Mine")
 
 
 def test_a_class_of_another_kind_is_refused() -> None:
@@ -52,3 +80,29 @@ def test_the_outcomes_that_an_adapter_gives() -> None:
     assert (bad.returned, bad.status, bad.information) == (nt.HOST_UNREACHABLE, nt.HOST_UNREACHABLE, 0)
     with pytest.raises(pytest.skip.Exception, match="offers no Burst"):
         not_offered(ops.Burst(1, None, 1, 1, 1))
+
+
+class Clumsy(DriverAdapter):
+    """Does what the operation's name says, and nothing right."""
+
+    def execute(self, operations: Sequence[ops.Operation]) -> list[Outcome]:
+        match operations[0]:
+            case ops.Open():
+                return []
+            case ops.Bind():
+                raise Failure("the driver hangs")
+            case ops.Close():
+                not_offered(operations[0])
+        return [{}[operation] for operation in operations]  # type: ignore[index]
+
+
+def test_an_adapters_mistakes_are_not_the_drivers(tmp_path: Path) -> None:
+    clumsy = Clumsy(Mock(), Mock(), tmp_path)
+    with pytest.raises(LabError, match=r"Clumsy\.execute raised KeyError: .*\(test_adapter\.py:\d+\)"):
+        clumsy.execute([ops.GetLocalAddress(1)])
+    with pytest.raises(LabError, match="gave 0 outcomes for 1"):
+        clumsy.execute([ops.Open(1, Family.INET)])
+    with pytest.raises(Failure, match="the driver hangs"):
+        clumsy.execute([ops.Bind(1, Endpoint(IPv4Address("192.0.2.10"), 9))])
+    with pytest.raises(pytest.skip.Exception):
+        clumsy.execute([ops.Close(1)])

@@ -48,6 +48,8 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     config = load(write(tmp_path, 'driver = "out/my.sys"\nsuite = ["tests", "/elsewhere"]\n'))
     assert config.driver == tmp_path / "out/my.sys"
     assert config.suite == (tmp_path / "tests", Path("/elsewhere"))
+    assert load(write(tmp_path, 'adapter = "my.py:Mine"\n')).adapter == f"{tmp_path}/my.py:Mine"
+    assert load(write(tmp_path, 'adapter = "my.module:Mine"\n')).adapter == "my.module:Mine"
 
 
 def test_what_is_asked_of_windows_guests(tmp_path: Path) -> None:
