@@ -33,9 +33,15 @@ def main() -> int:
     except KeyboardInterrupt:
         print("harness: interrupted during the set-up; run the command again to finish it", file=sys.stderr)
         return 130
-    from harness.cli import run_app
+    from harness.matrix import ahead
 
-    return run_app(arguments)
+    ahead.begin(arguments)
+    try:
+        from harness.cli import run_app
+
+        return run_app(arguments)
+    finally:
+        ahead.end()
 
 
 if __name__ == "__main__":

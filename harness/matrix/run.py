@@ -21,21 +21,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import LabError
+from harness.lab import namespace
+from harness.matrix import ahead
 from harness.matrix.admission import Admission
+from harness.matrix.ahead import WORKER
 from harness.matrix.cells import Cell, CellJob
 from harness.matrix.events import Event, Phase, decode
-from harness.matrix.worker import INTERRUPTED
+from harness.matrix.worker import INTERRUPTED, LOG_FILE, needs
 from harness.report.results import CaseResult, CellResult
 from harness.report.status import Status
 
-LOG_FILE = "worker.log"
 SILENCE_LIMIT = 300.0  # seconds without an event; every wait inside a worker has a shorter deadline of its own
 GRACE = 10.0  # seconds from the request to end to SIGKILL
 
 Observer = Callable[[Cell, Event], None]
-
-
-WORKER = "harness.matrix.worker"
 
 
 def command(job_file: Path, *, isolated: bool, worker: str = WORKER) -> list[str]:
@@ -43,8 +42,6 @@ def command(job_file: Path, *, isolated: bool, worker: str = WORKER) -> list[str
     plain = [sys.executable, "-m", worker, str(job_file)]
     if not isolated:
         return plain
-    from harness.lab import namespace  # late: only a run needs the lab
-
     return namespace.command(plain)
 
 
@@ -76,8 +73,10 @@ class CellProcess:
                     result = self._without_verdict("was never started")
                     self._observer(self.job.cell, result)
                     return result
-                self._process = subprocess.Popen(
-                    command(self.job.save(), isolated=self.job.isolated, worker=self._worker),
+                file = self.job.save()
+                fits = self.job.isolated and self._worker == WORKER
+                self._process = (fits and ahead.take(file, needs(self.job))) or subprocess.Popen(
+                    command(file, isolated=self.job.isolated, worker=self._worker),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=log,

@@ -1,8 +1,9 @@
 """The process of one cell: enters its namespaces, runs the session, and tells its parent what happens.
 
-Started as ``python -m harness.matrix.worker CELL.json``, wrapped by ``harness.lab.namespace.command``. Its standard
-output belongs to the protocol (``harness.matrix.events``); whatever else prints goes to standard error, which the
-parent keeps as ``worker.log``. Exit code 0 means that the last line was the cell's verdict.
+Started as ``python -m harness.matrix.worker CELL.json``, wrapped by ``harness.lab.namespace.command``; with ``--wait``
+in place of the file it makes itself ready and reads the file's path from standard input. Its standard output belongs to
+the protocol (``harness.matrix.events``); whatever else prints goes to standard error, which is kept as ``worker.log``.
+Exit code 0 means that the last line was the cell's verdict.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness import resources
+from harness import adapters, resources
 from harness.errors import Failure, HarnessError, UsageError, interruption, writing
+from harness.lab import namespace
 from harness.matrix.cells import CellJob
 from harness.matrix.events import encode
 from harness.report.results import CellResult
 from harness.report.status import Status
 
 INTERRUPTED = "interrupted"
+LOG_FILE = "worker.log"
+WAIT = "--wait"
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -39,16 +43,41 @@ def session(job: CellJob, emit: Emit) -> CellResult:
 
     The imports come late on purpose: only a worker enters, and what the session imports must find the namespaces.
     """
-    if job.isolated:
-        from harness import adapters
-        from harness.lab import namespace
-
-        needed = (job.folder, *job.suite, resources.PACKAGE, resources.root(), Path(sys.prefix), resources.cache())
-        more = (job.verifier, adapters.file_of(job.adapter))
-        namespace.enter(keep=(*needed, job.driver, job.relay, *(path for path in more if path)))
+    if job.isolated and not namespace.is_inside():
+        namespace.enter(keep=(*_own(), *needs(job)))
     from harness.session.cell import run_cell
 
     return run_cell(job, emit)
+
+
+def needs(job: CellJob) -> tuple[Path, ...]:
+    """Files and folders of a job that its worker must reach."""
+    more = (job.verifier, adapters.file_of(job.adapter), job.windows.nic_driver)
+    return (job.folder, *job.suite, job.driver, job.relay, *(path for path in more if path))
+
+
+def _own() -> tuple[Path, ...]:
+    return resources.PACKAGE, resources.root(), Path(sys.prefix), resources.cache()
+
+
+def _awaited() -> Path | None:
+    """Make ready and wait for the job's file; ``None`` when there is none to come.
+
+    Standard error goes to the cell's log from then on, and what the cell starts finds no pipe on standard input.
+    """
+    namespace.enter(keep=_own())
+    import harness.session.cell  # noqa: F401  (what takes the time)
+
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        return None
+    path = Path(os.fsdecode(line[:-1]))
+    for target, descriptor in ((os.devnull, 0), (path.with_name(LOG_FILE), 2)):
+        opened = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    os.dup2(2, 1)
+    return path
 
 
 def verdict(job: CellJob, emit: Emit, run: Callable[[CellJob, Emit], CellResult] = session) -> CellResult:
@@ -99,11 +128,14 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the cell that the file named by the first argument describes."""
+    """Run the cell that the file named by the first argument describes, or the one that is waited for."""
     emit = _private_stdout()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    job = CellJob.from_json(Path(arguments[0]).read_text(encoding="utf-8"))
+    path = _awaited() if arguments[0] == WAIT else Path(arguments[0])
+    if path is None:
+        return 0
+    job = CellJob.from_json(path.read_text(encoding="utf-8"))
     emit(encode(verdict(job, emit)))
     return 0
 

@@ -65,7 +65,7 @@ class Run:
     def traces(self) -> dict[str, object]:
         """What it could leave on the host."""
         return {
-            "processes": [command for command in commands() if str(self.folder) in command],
+            "processes": processes(str(self.folder)),
             "links": sorted(os.listdir("/sys/class/net")),
             "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if "wsk" in line],
             "temporary files": sorted(str(path) for path in self.temporary.iterdir()),
@@ -79,12 +79,14 @@ class Run:
         assert self.traces() == self.before
 
 
-def commands() -> list[str]:
-    """Command lines of all processes that live."""
+def processes(mark: str) -> list[str]:
+    """Command lines of the processes that live and have the mark in them, or in the environment they began with."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            command, environment = ((folder / name).read_bytes() for name in ("cmdline", "environ"))
+            if mark.encode() in command + environment:
+                found.append(command.replace(b"\0", b" ").decode(errors="replace"))
     return found
 
 
