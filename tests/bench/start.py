@@ -1,4 +1,4 @@
-"""How fast a cell starts: warm against its own restore, cold against a bare QEMU boot. Run it alone on the host.
+"""How fast a cell starts: warm against `virsh restore`, cold against a bare QEMU boot. Run it alone on the host.
 
 python -m tests.bench.start [--nic virtio-net] [--rounds 3] [--peers VENV --kernel VMLINUZ]
 """
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from harness.images import wine
-from tests.bench import boots
+from tests.bench import boots, restores
 
 READY = "harness-guest: ready"
 CASE = "test_port_bytes_are_in_network_order"
@@ -107,6 +107,8 @@ def main() -> None:
             print(f", virtme-ng {boots.virtme(arguments.peers / 'bin' / 'vng', arguments.kernel):.2f} s")
     warm, restore, cold, bare = (statistics.median(column) for column in zip(*rows, strict=True))
     print(f"median: warm {warm:.2f} s, restore alone {restore:.2f} s; cold {cold:.2f} s is {cold / bare:.2f} of bare")
+    found = restores.measure(arguments.nic, arguments.rounds)
+    print(f"{restores.told(found)}; warm is {warm / found['kept']:.1f} times the restore")
 
 
 if __name__ == "__main__":
