@@ -25,25 +25,33 @@ class Child:
     Args:
         name: what a person calls it, for errors.
         argv: program and arguments.
-        log: file that takes its error output, and its standard output unless ``pipe_output``.
+        log: file that takes its error output, and its standard output unless that goes elsewhere.
         pipe_input, pipe_output: give ``stdin`` and ``stdout`` as unbuffered pipes.
+        into: file that takes its standard output; replaced when it exists.
 
     Raises:
         LabError: the program is not installed.
     """
 
     def __init__(
-        self, name: str, argv: Sequence[str], log: Path, *, pipe_input: bool = False, pipe_output: bool = False
+        self,
+        name: str,
+        argv: Sequence[str],
+        log: Path,
+        *,
+        pipe_input: bool = False,
+        pipe_output: bool = False,
+        into: Path | None = None,
     ) -> None:
         self.name = name
         self.log = log
-        with log.open("ab") as sink:
+        with log.open("ab") as sink, into.open("wb") if into else contextlib.nullcontext(sink) as output:
             self._log_start = sink.tell()
             try:
                 self._process = subprocess.Popen(
                     ["setpriv", "--pdeathsig", "KILL", "--", *argv],
                     stdin=subprocess.PIPE if pipe_input else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE if pipe_output else sink,
+                    stdout=subprocess.PIPE if pipe_output else output,
                     stderr=sink,
                     bufsize=0,
                     process_group=0,  # a worker asked to end, with its whole group, ends its children in order
