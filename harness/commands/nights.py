@@ -161,7 +161,7 @@ def history(
     if json:
         shared.print_json({"schema": 1, **answer})
     else:
-        print("\n".join(tell.lines(answer, case)))
+        print("\n".join(tell.lines(answer, case, limit)))
 
 
 def bisect(

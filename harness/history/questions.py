@@ -6,7 +6,7 @@ Each is one query and a frozen value; nothing here changes the file.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.history.store import History
 
@@ -26,6 +26,7 @@ class FirstBad:
         good_build: driver build of the last run that passed; empty when it never passed.
         reason: what the latest run said.
         runs: how many runs failed in a row.
+        missed: in how many runs of the cell since then the case was not: it was not asked for, or is no more.
     """
 
     guest: str
@@ -39,6 +40,7 @@ class FirstBad:
     good_build: str
     reason: str
     runs: int
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def first_bad(history: History, *, test: str = "") -> list[FirstBad]:
     )
     open_: dict[tuple[str, str, str, str], FirstBad] = {}
     good: dict[tuple[str, str, str, str], str] = {}
+    last: dict[tuple[str, str, str, str], str] = {}
     for row in rows:
         key = (row["guest"], row["nic"], row["driver"], row["test"])
         if row["status"] == "passed":
@@ -123,7 +126,11 @@ def first_bad(history: History, *, test: str = "") -> list[FirstBad]:
             reason=row["reason"],
             runs=since.runs + 1 if since else 1,
         )
-    return list(open_.values())
+        last[key] = row["started"]
+    times: dict[tuple[str, str, str], list[str]] = {}
+    for row in history.rows("SELECT c.guest, c.nic, c.driver, r.started FROM cell c JOIN run r ON r.id = c.run"):
+        times.setdefault((row["guest"], row["nic"], row["driver"]), []).append(row["started"])
+    return [replace(bad, missed=sum(started > last[key] for started in times[key[:3]])) for key, bad in open_.items()]
 
 
 def flakes(history: History, *, limit: int = 20, runs: int = 50) -> list[Flake]:

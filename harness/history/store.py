@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import LabError, UsageError
-from harness.report.results import CaseResult, CellResult, Results
+from harness.report.results import UNLOAD, CaseResult, CellResult, Results
+from harness.report.status import Status
 
 FILE_NAME = "history.sqlite"
 SCHEMA = 1
@@ -103,6 +104,8 @@ class History:
                 rows.append((case.id, attempt, str(earlier.status), earlier.sign, earlier.reason, earlier.seconds))
             last = len(case.earlier) + 1
             rows.append((case.id, last, str(case.status), sign(case), case.told(), case.seconds))
+        if cell.unloaded:
+            rows.append((UNLOAD, 1, str(Status.PASSED), "", "", cell.timings["unload"]))
         self._connection.executemany(
             "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?)", [(cursor.lastrowid, *row) for row in rows]
         )

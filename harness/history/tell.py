@@ -7,6 +7,8 @@ from typing import Any
 
 from harness.history import questions
 from harness.history.store import History
+from harness.report import groups
+from harness.report.groups import Trouble
 
 _MARK = {"passed": ".", "failed": "F", "inconclusive": "?", "skipped": "s"}
 
@@ -28,17 +30,9 @@ def collect(history: History, *, case: str, guest: str, nic: str, limit: int) ->
     return answer
 
 
-def lines(answer: dict[str, Any], case: str) -> list[str]:
-    """The answer for a person."""
-    told = ["failing, with the first bad run and driver build:"]
-    for bad in answer["failing"]:
-        build = f"build {bad['build'] or 'unknown'}"
-        good = f", good was {bad['good_build']}" if bad["good_build"] else ", never seen to pass"
-        runs = f"{bad['runs']} run{'s' if bad['runs'] > 1 else ''}"
-        told.append(f"  {bad['guest']} x {bad['nic']}: {bad['test']}: {bad['sign'] or bad['reason']}")
-        told.append(f"    since {bad['run']} ({bad['started']}), {build}{good}; {runs} in a row")
-    if not answer["failing"]:
-        told.append("  nothing")
+def lines(answer: dict[str, Any], case: str, limit: int = 20) -> list[str]:
+    """The answer for a person; of what has failed since the same run at most ``limit`` kinds are told."""
+    told = ["failing, with the first bad run and driver build:", *(_failing(answer["failing"], limit) or ["  nothing"])]
     if "trend" in answer:
         return told + _trend(answer["trend"], case)
     told.append("flaky (changed its verdict on one driver build):")
@@ -49,6 +43,29 @@ def lines(answer: dict[str, Any], case: str) -> list[str]:
     told.append("slowest (mean seconds):")
     told += [f"  {slow['mean']:6.2f}  {slow['test']} (longest {slow['longest']:.2f})" for slow in answer["slowest"]]
     return told
+
+
+def _failing(failing: list[dict[str, Any]], limit: int) -> list[str]:
+    """Failures by the run that they began with, the latest first: so much as a driver build is to blame for."""
+    since: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for bad in failing:
+        since.setdefault((bad["started"], bad["run"], bad["build"], bad["good_build"]), []).append(bad)
+    told: list[str] = []
+    for (started, run, build, good), bads in sorted(since.items(), reverse=True):
+        before = f", good was {good}" if good else ", never seen to pass"
+        runs = max(bad["runs"] for bad in bads)
+        row = f"{runs} run{'s' if runs > 1 else ''} in a row"
+        told.append(f"  since {run} ({started}), build {build or 'unknown'}{before}; {row}; {len(bads)} failing:")
+        troubles = [_trouble(bad) for bad in bads]
+        told += [f"    {line}" for line in groups.told(troubles, limit, "cases (--limit, or name a case)")]
+    return told
+
+
+def _trouble(bad: dict[str, Any]) -> Trouble:
+    looks = bad["sign"] or bad["reason"]
+    runs = f"{bad['missed']} later run{'s' if bad['missed'] > 1 else ''}"
+    missed = f" (not in the {runs} of the cell)" if bad["missed"] else ""
+    return Trouble(f"{bad['guest']} x {bad['nic']}", bad["test"], looks + missed, looks.split(",")[0] + missed)
 
 
 def _trend(points: list[dict[str, Any]], case: str) -> list[str]:

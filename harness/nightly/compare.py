@@ -10,7 +10,8 @@ from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED
 from harness.history.questions import Before
 from harness.history.store import sign
 from harness.nightly.known import Known
-from harness.report.results import CaseResult, CellResult, Results
+from harness.report.groups import Trouble
+from harness.report.results import UNLOAD, CaseResult, CellResult, Results
 from harness.report.status import Status
 
 Key = tuple[str, str, str, str]
@@ -27,10 +28,10 @@ class Change:
     told: str
     note: str = ""
 
-    def line(self) -> str:
-        """The change as one line."""
+    def trouble(self) -> Trouble:
+        """The change as it is told, together with those that are alike."""
         note = f" ({self.note})" if self.note else ""
-        return f"{self.guest} x {self.nic}: {self.case}: {self.told}{note}"
+        return Trouble(f"{self.guest} x {self.nic}", self.case, f"{self.told}{note}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ def compare(results: Results, before: Mapping[Key, Before], known: Sequence[Know
             )
         elif cell.fault or (not cell.cases and cell.status is not Status.SKIPPED):
             lists["missing"].append(Change(cell.guest, cell.nic, cell.driver, "the cell itself", cell.reason))
-        for case in cell.cases:
+        ended = (CaseResult(UNLOAD, Status.PASSED),) if cell.unloaded else ()
+        for case in (*cell.cases, *ended):
             tried |= {entry for entry in known if case.status is Status.PASSED and entry.means(cell, case, None)}
             if case.flaky:
                 told = ", ".join(str(attempt.status) for attempt in case.earlier) + f", then {case.status}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from harness.report.groups import told
 from harness.report.results import Results
 from harness.report.status import Status
 from harness.report.table import closing_line
@@ -51,8 +52,8 @@ def render(results: Results, comparison: Comparison | None = None) -> str:
 def _section(title: str, changes: tuple[Change, ...]) -> list[str]:
     if not changes:
         return []
-    more = [f"- and {len(changes) - _MOST} more"] if len(changes) > _MOST else []
-    return ["", f"**{title}: {len(changes)}**", "", *(f"- {_plain(each.line())}" for each in changes[:_MOST]), *more]
+    lines = told([each.trouble() for each in changes], _MOST, "")
+    return ["", f"**{title}: {len(changes)}**", "", *(f"- {_plain(line)}" for line in lines)]
 
 
 def _plain(text: str) -> str:

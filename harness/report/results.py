@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 FILE_NAME = "results.json"
+UNLOAD = "harness::the driver unloads"
+"""The case that a cell has when the end of the driver was wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,12 @@ class CellResult:
     evidence: dict[str, str] = field(default_factory=dict)
     detail: str = ""
     folder: str = ""
+
+    @property
+    def unloaded(self) -> bool:
+        """Whether the driver was unloaded in the end and nothing was wrong with that, which no case tells."""
+        doubtful = any(case.id == UNLOAD or case.status is Status.INCONCLUSIVE for case in self.cases)
+        return "unload" in self.timings and not self.fault and not doubtful
 
 
 @dataclass(frozen=True, slots=True)

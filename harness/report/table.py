@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.report.groups import Trouble, told
 from harness.report.results import CaseResult, CellResult, Results
 from harness.report.status import Status, worst
 
 STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.INCONCLUSIVE: "yellow", Status.SKIPPED: "dim"}
 _ANY_WIDTH = 10_000
-_MAX_TOLD = 20  # findings on the terminal; all of them are in the report
+_MAX_TOLD = 20  # groups of cases on the terminal; all cases are in the report
 _MAX_EVIDENCE = 12  # lines of a console or log under the error of a cell
 
 
@@ -89,22 +90,29 @@ def _total(cell: CellResult) -> str:
 
 
 def problems(results: Results) -> list[str]:
-    """One marked-up line per cell error, with its evidence, and per case that did not pass, with its first finding."""
+    """Marked-up lines: cells that went wrong, with their evidence; cases that failed; those without a verdict.
+
+    Cases that are alike share a line.
+    """
     lines: list[str] = []
     for cell in results.cells:
         if cell.reason and cell.status is not Status.PASSED:
             evidence = [f"\n    [dim]{escape(line)}[/]" for line in cell.detail.splitlines()[-_MAX_EVIDENCE:]]
-            lines.append(_problem(cell.status, f"{cell.guest} x {cell.nic}", cell.reason) + "".join(evidence))
-        for case in cell.cases:
-            if case.status in (Status.FAILED, Status.INCONCLUSIVE):
-                lines.append(_problem(case.status, f"{cell.nic} {case.id}", case.told()))
-    more = len(lines) - _MAX_TOLD
-    return lines[:_MAX_TOLD] + ([f"... and {more} more, in the report"] if more > 0 else [])
+            first = cell.reason.splitlines()[0]
+            lines.append(_problem(cell.status, f"{cell.guest} x {cell.nic}: {first}") + "".join(evidence))
+    for status in (Status.FAILED, Status.INCONCLUSIVE):
+        troubles = [
+            Trouble(" x ".join(words), case.id, case.told())
+            for cell, words in zip(results.cells, _names(results), strict=True)
+            for case in cell.cases
+            if case.status is status
+        ]
+        lines += [_problem(status, line) for line in told(troubles, _MAX_TOLD, "cases, in the report")]
+    return lines
 
 
-def _problem(status: Status, where: str, told: str) -> str:
-    first = told.splitlines()[0] if told else ""
-    return f"[{STYLE[status]}]{status}[/] {escape(where)}: {escape(first)}"
+def _problem(status: Status, line: str) -> str:
+    return f"[{STYLE[status]}]{status}[/] {escape(line)}"
 
 
 def closing_line(results: Results) -> str:

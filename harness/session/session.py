@@ -18,7 +18,7 @@ from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.matrix.events import Collected, encode
 from harness.model.predict import predict
 from harness.model.site import Site
-from harness.report.results import CaseResult
+from harness.report.results import UNLOAD, CaseResult
 from harness.report.status import Status
 from harness.session.case import Case, ended_by, raised
 from harness.session.expectations import frames_of, since
@@ -32,7 +32,6 @@ from harness.verify.late import Late
 from harness.verify.verdict import CaseVerdict
 from harness.wsk.operations import Accounts, Operation, Outcome, PeerSend, Step
 
-UNLOAD = "harness::the driver unloads"
 SETTLE_SECONDS = 2.0
 """How long the last frames of a case may take from the driver's completion to the bridge before they are missing."""
 

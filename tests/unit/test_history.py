@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import LabError, UsageError
-from harness.history import questions
+from harness.history import questions, tell
 from harness.history.store import FILE_NAME, History, opened
-from harness.report.results import Attempt, CaseResult, CellResult, Results, RunInfo
+from harness.report.results import UNLOAD, Attempt, CaseResult, CellResult, Results, RunInfo
 from harness.report.status import Status, worst
 from harness.verify.verdict import Finding, Verdict
 
@@ -54,6 +54,51 @@ def test_first_bad_run_and_build_of_a_failure(history: History) -> None:
 def test_an_inconclusive_run_ends_no_row_of_failures(history: History) -> None:
     fill(history, night(1, a=P), night(2, a=F), night(3, a=I), night(4, a=F))
     assert [(bad.run, bad.runs) for bad in questions.first_bad(history)] == [("r2", 2)]
+
+
+def test_the_end_of_the_driver_is_bad_until_it_unloads(history: History) -> None:
+    def ended(run: Results) -> Results:
+        cell = replace(run.cells[0], timings={"unload": 1.5, "total": 9.0})
+        return replace(run, cells=(cell,))
+
+    wrong = ended(night(2, "b2", a=P))
+    case = CaseResult(UNLOAD, F, "an IRP is left")
+    wrong = replace(wrong, cells=(replace(wrong.cells[0], cases=(*wrong.cells[0].cases, case)),))
+    fill(history, ended(night(1, a=P)), wrong)
+    (bad,) = questions.first_bad(history)
+    assert (bad.test, bad.build, bad.good_build) == (UNLOAD, "b2", "b1")
+    fill(history, ended(night(3, a=I)), night(4, fault="lab"))
+    assert questions.first_bad(history), "neither of them saw it unload"
+    fill(history, ended(night(5, a=P)))
+    assert questions.first_bad(history) == []
+
+
+def test_runs_without_the_case_are_counted(history: History) -> None:
+    fill(history, night(1, a=F, b=P), night(2, b=P), night(3, b=P), night(4, nic="pcnet", b=P))
+    (bad,) = questions.first_bad(history)
+    assert (bad.runs, bad.missed) == (1, 2)
+    (line,) = [line for line in told(history) if "x e1000: t.py::test_a" in line]
+    assert line.endswith("altered udp.dstport (not in the 2 later runs of the cell)")
+
+
+def told(history: History, limit: int = 20) -> list[str]:
+    return tell.lines(tell.collect(history, case="", guest="", nic="", limit=limit), "", limit)
+
+
+def test_failures_are_told_by_the_run_that_they_began_with(history: History) -> None:
+    many = {f"a[{number}]": F for number in range(9)}
+    fill(history, night(1, a=P), night(2, "b2", a=F, b=F), night(3, "b3", a=F, b=F, **many))
+    lines = told(history)
+    assert lines[1:7] == [
+        "  since r3 (2026-01-03T00:00:00+00:00), build b3, never seen to pass; 1 run in a row; 9 failing:",
+        "    wine x e1000: t.py::test_a (9 cases): altered udp.dstport",
+        "  since r2 (2026-01-02T00:00:00+00:00), build b2, good was b1; 2 runs in a row; 1 failing:",
+        "    wine x e1000: t.py::test_a: altered udp.dstport",
+        "  since r2 (2026-01-02T00:00:00+00:00), build b2, never seen to pass; 2 runs in a row; 1 failing:",
+        "    wine x e1000: t.py::test_b: altered udp.dstport",
+    ]
+    fill(history, night(4, "b4", c=F, d=F, e=F))
+    assert "    ... and 2 more cases (--limit, or name a case)" in told(history, 1)
 
 
 def test_a_case_that_passes_again_is_not_bad(history: History) -> None:

@@ -25,7 +25,7 @@ from harness.nightly import examples, keep, known, night
 from harness.nightly.compare import compare
 from harness.report import markdown
 from harness.report.progress import Watcher
-from harness.report.results import Attempt, CaseResult, CellResult, Results, RunInfo, load, write
+from harness.report.results import UNLOAD, Attempt, CaseResult, CellResult, Results, RunInfo, load, write
 from harness.report.status import Status
 from harness.verify.verdict import Finding, Verdict
 
@@ -59,6 +59,15 @@ def test_only_new_failures_fail_the_night() -> None:
     assert (len(found.still), len(found.fixed), found.new, found.exit_code()) == (1, 1, (), 0)
 
 
+def test_a_driver_that_unloads_again_is_fixed() -> None:
+    unloaded = replace(cell(case("good", P)), timings={"unload": 1.0})
+    before = {("wine", "e1000", "d.sys", UNLOAD): Before("failed", "verifier irp-leak", "r0")}
+    assert [change.case for change in compare(results(unloaded), before, (), TODAY).fixed] == [UNLOAD]
+    assert not compare(results(replace(unloaded, fault="lab")), before, (), TODAY).fixed
+    still = replace(unloaded, cases=(CaseResult(UNLOAD, F, "verifier irp-leak"),))
+    assert not compare(results(still), before, (), TODAY).fixed
+
+
 @pytest.mark.parametrize("earlier", [None, Before("passed", "", "r0"), Before("failed", "missing", "r0")])
 def test_a_failure_is_new_when_it_was_not_there_or_looked_otherwise(earlier: Before | None) -> None:
     before = {key("a"): earlier} if earlier else {}
@@ -71,9 +80,9 @@ def test_known_failures_excuse_until_their_day() -> None:
     made = results(cell(case("a[1]", F, PORT)))
     found = compare(made, {}, (entry,), TODAY)
     assert (len(found.known), found.exit_code()) == (1, 0)
-    assert "bug 12" in found.known[0].line()
+    assert "bug 12" in found.known[0].trouble().told
     late = compare(made, {}, (entry,), TODAY + timedelta(days=1))
-    assert (late.exit_code(), "expired" in late.new[0].line()) == (1, True)
+    assert (late.exit_code(), "expired" in late.new[0].trouble().told) == (1, True)
     assert compare(results(cell(case("a[1]", F, LOST))), {}, (entry,), TODAY).exit_code() == 1
     assert compare(results(cell(case("a[1]", P))), {}, (entry,), TODAY).unneeded == ("t.py::a*: bug 12",)
 
@@ -110,7 +119,7 @@ def test_both_attempts_are_kept_and_the_case_is_flaky() -> None:
     assert both.cases[0].flaky
     assert not both.cases[1].earlier
     flaky = compare(results(both), {}, (), TODAY).flaky
-    assert "failed, then passed" in flaky[0].line()
+    assert "failed, then passed" in flaky[0].trouble().told
     assert retry.wanted(both) is None
 
 

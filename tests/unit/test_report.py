@@ -151,7 +151,7 @@ def test_table_has_groups_by_nic_and_names_the_failure() -> None:
     text = printed(RESULTS, Path("/out"))
     assert "virtio-net" in text
     assert "1 of 2 failed" in text
-    assert "failed e1000 t/test_sizes.py::test_a[1]: port <swapped> [bold]" in text
+    assert "failed e1000: t/test_sizes.py::test_a[1]: port <swapped> [bold]" in text
     assert "3 passed" not in text
     assert "2 passed, 1 failed, 1 inconclusive, 1 skipped, 1 cell without an end" in text
     assert "report: /out/index.html" in text
@@ -202,3 +202,16 @@ def test_progress_off_a_terminal_is_plain_lines() -> None:
 )
 def test_when_a_run_was(started: str, ended: str, said: str) -> None:
     assert html.when(RunInfo("r", started, ended)) == said
+
+
+def test_many_cases_that_are_alike_take_one_line_on_the_terminal() -> None:
+    bad = tuple(replace(BAD, id=f"t/test_sizes.py::test_a[{size}]", reason=f"port {size}") for size in range(30))
+    lost = tuple(replace(LOST, id=f"t/test_other.py::test_{number}") for number in range(25))
+    cells = [CellResult("wine", nic, Status.FAILED, cases=(*lost, *bad)) for nic in ("e1000", "pcnet")]
+    lines = [
+        line for line in printed(Results(RESULTS.run, tuple(cells))).splitlines() if " t/" in line or "more" in line
+    ]
+    assert lines[0] == "failed e1000, pcnet: t/test_sizes.py::test_a (30 cases): port 0"
+    assert lines[1] == "inconclusive e1000, pcnet: t/test_other.py::test_0: frames were lost"
+    assert lines[-1] == "inconclusive ... and 10 more cases, in the report"
+    assert len(lines) == 1 + 20 + 1
