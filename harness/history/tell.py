@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.history import questions
+from harness.history.questions import FirstBad
 from harness.history.store import History
 from harness.report import groups
 from harness.report.groups import Trouble
@@ -46,26 +48,50 @@ def lines(answer: dict[str, Any], case: str, limit: int = 20) -> list[str]:
 
 
 def _failing(failing: list[dict[str, Any]], limit: int) -> list[str]:
-    """Failures by the run that they began with, the latest first: so much as a driver build is to blame for."""
-    since: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for bad in failing:
-        since.setdefault((bad["started"], bad["run"], bad["build"], bad["good_build"]), []).append(bad)
     told: list[str] = []
-    for (started, run, build, good), bads in sorted(since.items(), reverse=True):
-        before = f", good was {good}" if good else ", never seen to pass"
-        runs = max(bad["runs"] for bad in bads)
-        row = f"{runs} run{'s' if runs > 1 else ''} in a row"
-        told.append(f"  since {run} ({started}), build {build or 'unknown'}{before}; {row}; {len(bads)} failing:")
-        troubles = [_trouble(bad) for bad in bads]
-        told += [f"    {line}" for line in groups.told(troubles, limit, "cases (--limit, or name a case)")]
+    for since in by_beginning([FirstBad(**bad) for bad in failing]):
+        before = f", good was {since.good_build}" if since.good_build else ", never seen to pass"
+        row = f"{since.runs} run{'s' if since.runs > 1 else ''} in a row"
+        build = f"build {since.build or 'unknown'}"
+        told.append(f"  since {since.run} ({since.started}), {build}{before}; {row}; {len(since.troubles)} failing:")
+        told += [f"    {line}" for line in groups.told(since.troubles, limit, "cases (--limit, or name a case)")]
     return told
 
 
-def _trouble(bad: dict[str, Any]) -> Trouble:
-    looks = bad["sign"] or bad["reason"]
-    runs = f"{bad['missed']} later run{'s' if bad['missed'] > 1 else ''}"
-    missed = f" (not in the {runs} of the cell)" if bad["missed"] else ""
-    return Trouble(f"{bad['guest']} x {bad['nic']}", bad["test"], looks + missed, looks.split(",")[0] + missed)
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What has failed since one run: so much as one driver build is to blame for."""
+
+    started: str
+    run: str
+    build: str
+    good_build: str
+    runs: int
+    troubles: tuple[Trouble, ...]
+
+
+def by_beginning(failing: Iterable[FirstBad]) -> list[Since]:
+    """Failures by the run that they began with, the latest first; several guests and drivers are named."""
+    failing = tuple(failing)
+    guests, drivers = ({getattr(bad, name) for bad in failing} for name in ("guest", "driver"))
+    since: dict[tuple[str, str, str, str], list[FirstBad]] = {}
+    for bad in failing:
+        since.setdefault((bad.started, bad.run, bad.build, bad.good_build), []).append(bad)
+    return [
+        Since(
+            *began,
+            max(bad.runs for bad in bads),
+            tuple(_trouble(bad, guest=len(guests) > 1, driver=len(drivers) > 1) for bad in bads),
+        )
+        for began, bads in sorted(since.items(), reverse=True)
+    ]
+
+
+def _trouble(bad: FirstBad, *, guest: bool, driver: bool) -> Trouble:
+    place = " x ".join([*([bad.guest] if guest else []), bad.nic, *([bad.driver] if driver else [])])
+    looks = bad.sign or bad.reason
+    missed = f" (not in the {bad.missed} later run{'s' if bad.missed > 1 else ''} of the cell)" if bad.missed else ""
+    return Trouble(place, bad.test, looks + missed, looks.split(",")[0] + missed)
 
 
 def _trend(points: list[dict[str, Any]], case: str) -> list[str]:

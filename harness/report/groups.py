@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _MOST_PLACES = 3
@@ -28,35 +28,56 @@ class Trouble:
     @property
     def kind(self) -> tuple[str, str]:
         """The test without its parameters, and what the trouble looks like."""
-        looks = self.looks or re.sub(r"0x[0-9a-fA-F]+|\d+", "", self.told.partition(" expected ")[0])
-        return self.case.partition("[")[0], looks
+        return self.case.partition("[")[0], self.looks or looks(self.told)
+
+
+def looks(told: str) -> str:
+    """What is wrong without its numbers and values."""
+    return re.sub(r"0x[0-9a-fA-F]+|\d+", "", told.partition(" expected ")[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Cases that are alike; the first stands for all."""
+    """Cases that are alike; the first stands for all.
+
+    Args:
+        first: of them.
+        members: where they stood in what was grouped.
+        cases: how many cases, whatever their cells.
+        places: their cells, each once.
+    """
 
     first: Trouble
+    members: tuple[int, ...]
     cases: int
     places: tuple[str, ...]
 
-    def line(self) -> str:
-        """The group as one line: places, test, how many of its cases, and what is wrong with the first."""
+    def where(self) -> str:
+        """The cells, the last of many counted only."""
         shown = self.places if len(self.places) <= _MOST_PLACES else self.places[: _MOST_PLACES - 1]
         more = f" and {len(self.places) - len(shown)} other cells" if len(shown) < len(self.places) else ""
-        case = self.first.case if self.cases == 1 else f"{self.first.case.partition('[')[0]} ({self.cases} cases)"
-        return f"{', '.join(shown)}{more}: {case}: {self.first.told}"
+        return f"{', '.join(shown)}{more}"
+
+    def case(self) -> str:
+        """The case, or the test and how many of its cases."""
+        return self.first.case if self.cases == 1 else f"{self.first.case.partition('[')[0]} ({self.cases} cases)"
+
+    def line(self) -> str:
+        """The group as one line: cells, case, and what is wrong with the first."""
+        return f"{self.where()}: {self.case()}: {self.first.told}"
 
 
-def grouped(troubles: Iterable[Trouble]) -> list[Group]:
+def grouped(troubles: Sequence[Trouble]) -> list[Group]:
     """The troubles in groups of those that are alike, in the order of their first."""
-    found: dict[tuple[str, str], list[Trouble]] = {}
-    for trouble in troubles:
-        found.setdefault(trouble.kind, []).append(trouble)
-    return [
-        Group(alike[0], len({each.case for each in alike}), tuple(dict.fromkeys(each.place for each in alike)))
-        for alike in found.values()
-    ]
+    found: dict[tuple[str, str], list[int]] = {}
+    for index, trouble in enumerate(troubles):
+        found.setdefault(trouble.kind, []).append(index)
+    groups = []
+    for members in found.values():
+        alike = [troubles[index] for index in members]
+        places = tuple(dict.fromkeys(each.place for each in alike))
+        groups.append(Group(alike[0], tuple(members), len({each.case for each in alike}), places))
+    return groups
 
 
 def told(troubles: Sequence[Trouble], most: int, elsewhere: str) -> list[str]:
@@ -69,7 +90,5 @@ def told(troubles: Sequence[Trouble], most: int, elsewhere: str) -> list[str]:
     """
     groups = grouped(troubles)
     lines = [group.line() for group in groups[:most]]
-    left = {group.first.kind for group in groups[most:]}
-    if left:
-        lines.append(f"... and {sum(trouble.kind in left for trouble in troubles)} more {elsewhere}".rstrip())
-    return lines
+    left = sum(len(group.members) for group in groups[most:])
+    return [*lines, f"... and {left} more {elsewhere}".rstrip()] if left else lines

@@ -7,6 +7,8 @@ from typing import Any
 
 from harness.history import questions
 from harness.history.store import History, sign
+from harness.history.tell import by_beginning
+from harness.report.groups import Trouble, grouped, looks
 from harness.report.results import CaseResult, CellResult, Results
 from harness.report.status import Status
 from harness.report.table import closing_line
@@ -39,8 +41,21 @@ def build(results: Results, history: History | None = None, consoles: dict[str, 
         "cells": [_cell(cell, (consoles or {}).get(cell.folder, "")) for cell in results.cells],
         "tests": rows,
         "cases": [[_case(case, tests[case.id]) for case in cell.cases] for cell in results.cells],
+        "alike": _alike(results, tests),
         "history": _history(results, history) if history is not None else None,
     }
+
+
+def _alike(results: Results, tests: dict[str, int]) -> list[list[list[int]]]:
+    """The cases that did not pass in groups of those that are alike; each as its cell and its test."""
+    members, troubles = [], []
+    for status in (Status.FAILED, Status.INCONCLUSIVE):
+        for at, cell in enumerate(results.cells):
+            for case in cell.cases:
+                if case.status is status:
+                    members.append([at, tests[case.id]])
+                    troubles.append(Trouble(str(at), case.id, case.told(), f"{status} {looks(case.told())}"))
+    return [[members[index] for index in group.members] for group in grouped(troubles)]
 
 
 def _cell(cell: CellResult, console: str) -> dict[str, Any]:
@@ -85,7 +100,16 @@ def _history(results: Results, history: History) -> dict[str, Any]:
             trends.append([test, point.guest, point.nic, point.run, point.status, point.seconds])
     return {
         "cells": runs,
-        "failing": [asdict(each) for each in bad],
+        "failing": [
+            {
+                "began": [since.run, since.build, since.good_build, since.runs],
+                "rows": [
+                    [group.where(), group.case(), group.first.told, len(group.members)]
+                    for group in grouped(since.troubles)
+                ],
+            }
+            for since in by_beginning(bad)
+        ],
         "flakes": [asdict(each) | {"rate": each.rate} for each in flakes],
         "slowest": [asdict(each) for each in questions.slowest(history, limit=15)],
         "trends": trends,

@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from harness.history.store import opened
 from harness.report import html
 from harness.report.results import CaseResult, CellResult, Results, RunInfo
 from harness.report.status import Status, worst
@@ -87,6 +89,46 @@ def test_the_page_draws_and_answers(tmp_path: Path) -> None:
     assert "10275" in str(seen["sides"])
     assert seen["differences"] == 3
     assert seen["theme"] in ("dark", "light")
+
+
+def test_cases_that_fail_alike_are_one_row_and_one_line_of_the_history(tmp_path: Path) -> None:
+    def cell(nic: str) -> CellResult:
+        finding = Finding(Verdict.ALTERED, 1, 2, "udp.dstport", "9000", "10275")
+        cases = [CaseResult(f"suite/t.py::test_port[{port}]", Status.FAILED, findings=(finding,)) for port in range(4)]
+        lost = CaseResult("suite/t.py::test_lost", Status.INCONCLUSIVE, "frames were lost")
+        return CellResult("wine", nic, Status.FAILED, cases=(*cases, lost), versions={"driver": "b2"})
+
+    run = Results(RunInfo("r7", "2026-01-01T00:00:00+00:00", "x"), tuple(map(cell, ("e1000", "pcnet", "rtl8139"))))
+    page = tmp_path / "index.html"
+    with opened(tmp_path / "history.sqlite", pytest.fail) as history:
+        history.add(run)
+        page.write_text(html.render(run, history))
+    seen = asked(
+        page,
+        """
+        const rows = [...document.querySelectorAll("#panel > div > .rows > li > button")];
+        const told = rows.map(row => row.textContent);
+        rows[0].click();
+        const members = rows[0].nextElementSibling.querySelectorAll(":scope li button");
+        members[0].click();
+        const sides = rows[0].nextElementSibling.querySelector(".sides").textContent;
+        rows[0].click();
+        const closed = rows[0].nextElementSibling === null;
+        document.getElementById("tab-Trends").click();
+        const since = [...document.querySelectorAll("main details")].map(section => section.textContent);
+        return { told, members: members.length, sides, closed, since };
+        """,
+        tmp_path / "profile",
+    )
+    assert [str(row).split("altered")[0] for row in cast("list[str]", seen["told"])] == [
+        "\u2717 failede1000, pcnet, rtl8139: test_port (4 cases)",
+        "? inconclusivee1000, pcnet, rtl8139: test_lostframes were lost3 in all",
+    ]
+    assert (seen["members"], seen["closed"]) == (12, True)
+    assert "10275" in str(seen["sides"])
+    (since,) = cast("list[str]", seen["since"])
+    assert since.startswith("since r7: 12 failingbuild b2, never seen to pass, 1 run in a row")
+    assert "e1000, pcnet, rtl8139suite/t.py::test_port (4 cases)altered udp.dstport" in since
 
 
 def test_ten_thousand_cases_without_lag(tmp_path: Path) -> None:

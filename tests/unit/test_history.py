@@ -77,7 +77,7 @@ def test_runs_without_the_case_are_counted(history: History) -> None:
     fill(history, night(1, a=F, b=P), night(2, b=P), night(3, b=P), night(4, nic="pcnet", b=P))
     (bad,) = questions.first_bad(history)
     assert (bad.runs, bad.missed) == (1, 2)
-    (line,) = [line for line in told(history) if "x e1000: t.py::test_a" in line]
+    (line,) = [line for line in told(history) if "e1000: t.py::test_a" in line]
     assert line.endswith("altered udp.dstport (not in the 2 later runs of the cell)")
 
 
@@ -91,11 +91,11 @@ def test_failures_are_told_by_the_run_that_they_began_with(history: History) -> 
     lines = told(history)
     assert lines[1:7] == [
         "  since r3 (2026-01-03T00:00:00+00:00), build b3, never seen to pass; 1 run in a row; 9 failing:",
-        "    wine x e1000: t.py::test_a (9 cases): altered udp.dstport",
+        "    e1000: t.py::test_a (9 cases): altered udp.dstport",
         "  since r2 (2026-01-02T00:00:00+00:00), build b2, good was b1; 2 runs in a row; 1 failing:",
-        "    wine x e1000: t.py::test_a: altered udp.dstport",
+        "    e1000: t.py::test_a: altered udp.dstport",
         "  since r2 (2026-01-02T00:00:00+00:00), build b2, never seen to pass; 2 runs in a row; 1 failing:",
-        "    wine x e1000: t.py::test_b: altered udp.dstport",
+        "    e1000: t.py::test_b: altered udp.dstport",
     ]
     fill(history, night(4, "b4", c=F, d=F, e=F))
     assert "    ... and 2 more cases (--limit, or name a case)" in told(history, 1)

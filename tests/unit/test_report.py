@@ -119,7 +119,7 @@ def test_page_shows_trends_where_there_is_a_history(tmp_path: Path) -> None:
     with opened(tmp_path / "history.sqlite", lambda _: None) as history:
         history.add(RESULTS)
         data = data_of(html.render(RESULTS, history))
-    assert [bad["test"] for bad in data["history"]["failing"]] == [BAD.id]
+    assert [row[1] for since in data["history"]["failing"] for row in since["rows"]] == [BAD.id]
     assert data_of(html.render(RESULTS))["history"] is None
 
 
