@@ -64,6 +64,7 @@ class Flake:
 class Point:
     """One run of one case in a cell."""
 
+    test: str
     run: str
     started: str
     guest: str
@@ -93,7 +94,7 @@ def trend(history: History, test: str, *, guest: str = "", nic: str = "", limit:
         "ORDER BY r.started DESC, o.attempt DESC LIMIT ?",
         (test, guest, guest, nic, nic, limit),
     )
-    names = ("run", "started", "guest", "nic", "build", "status", "seconds", "reason", "attempt")
+    names = ("test", "run", "started", "guest", "nic", "build", "status", "seconds", "reason", "attempt")
     return [Point(*(row[name] for name in names)) for row in reversed(rows)]
 
 

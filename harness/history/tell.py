@@ -95,9 +95,11 @@ def _trouble(bad: FirstBad, *, guest: bool, driver: bool) -> Trouble:
 
 
 def _trend(points: list[dict[str, Any]], case: str) -> list[str]:
-    """One line per cell: a mark per run, oldest first."""
+    """One line per case and cell: a mark per run, oldest first."""
     rows: dict[str, list[str]] = {}
+    several = len({point["test"] for point in points}) > 1
     for point in points:
-        rows.setdefault(f"{point['guest']} x {point['nic']}", []).append(_MARK.get(point["status"], " "))
+        name = f"{point['guest']} x {point['nic']}" + (f": {point['test']}" if several else "")
+        rows.setdefault(name, []).append(_MARK.get(point["status"], " "))
     told = [f"trend of {case}, oldest first (. passed, F failed, ? inconclusive):"]
-    return told + ([f"  {name}: {''.join(marks)}" for name, marks in rows.items()] or ["  it was never run"])
+    return told + ([f"  {''.join(marks)}  {name}" for name, marks in sorted(rows.items())] or ["  it was never run"])

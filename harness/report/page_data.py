@@ -97,7 +97,8 @@ def _history(results: Results, history: History) -> dict[str, Any]:
     trends = []
     for test in list(wanted)[:_TRENDS]:
         for point in questions.trend(history, test, limit=400):
-            trends.append([test, point.guest, point.nic, point.run, point.status, point.seconds])
+            if point.test == test:  # and no other whose id contains this one
+                trends.append([test, point.guest, point.nic, point.run, point.status, point.seconds])
     return {
         "cells": runs,
         "failing": [

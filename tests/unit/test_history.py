@@ -129,6 +129,14 @@ def test_estimates_leave_out_cells_that_came_to_no_end(history: History) -> None
     assert questions.estimates(history) == {("wine", "e1000"): 20.0}
 
 
+def test_the_trends_of_several_cases_are_told_each_by_itself(history: History) -> None:
+    fill(history, night(1, a=P, a_long=F), night(2, a=I, a_long=P))
+    both = tell.lines(tell.collect(history, case="test_a", guest="", nic="", limit=9), "test_a")
+    assert both[-2:] == ["  .?  wine x e1000: t.py::test_a", "  F.  wine x e1000: t.py::test_a_long"]
+    one = tell.lines(tell.collect(history, case="test_a_long", guest="", nic="", limit=9), "test_a_long")
+    assert one[-1] == "  F.  wine x e1000"
+
+
 def test_slowest_and_trend(history: History) -> None:
     fill(history, night(1, a=P), night(2, a=P, b=P))
     assert [(slow.test, slow.mean, slow.longest) for slow in questions.slowest(history)] == [

@@ -204,6 +204,15 @@ def test_when_a_run_was(started: str, ended: str, said: str) -> None:
     assert html.when(RunInfo("r", started, ended)) == said
 
 
+def test_the_trend_of_a_case_is_not_that_of_one_whose_name_begins_alike(tmp_path: Path) -> None:
+    other = replace(GOOD, id=f"{BAD.id}-ipv6")
+    run = Results(RESULTS.run, (CellResult("wine", "e1000", Status.FAILED, cases=(BAD, other)),))
+    with opened(tmp_path / "history.sqlite", lambda _: None) as history:
+        history.add(run)
+        data = data_of(html.render(run, history))
+    assert [(trend[0], trend[4]) for trend in data["history"]["trends"]] == [(BAD.id, "failed")]
+
+
 def test_many_cases_that_are_alike_take_one_line_on_the_terminal() -> None:
     bad = tuple(replace(BAD, id=f"t/test_sizes.py::test_a[{size}]", reason=f"port {size}") for size in range(30))
     lost = tuple(replace(LOST, id=f"t/test_other.py::test_{number}") for number in range(25))
