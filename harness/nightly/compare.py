@@ -28,10 +28,11 @@ class Change:
     told: str
     note: str = ""
 
-    def trouble(self) -> Trouble:
-        """The change as it is told, together with those that are alike."""
+    def trouble(self, *, driver: bool = False) -> Trouble:
+        """The change as it is told, together with those that are alike; ``driver`` names the driver, too."""
         note = f" ({self.note})" if self.note else ""
-        return Trouble(f"{self.guest} x {self.nic}", self.case, f"{self.told}{note}")
+        place = f"{self.guest} x {self.nic}" + (f" x {self.driver}" if driver else "")
+        return Trouble(place, self.case, f"{self.told}{note}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,10 @@ def _class(
 
 
 def _change(cell: CellResult, case: CaseResult, told: str, known: Sequence[Known], today: date) -> Change:
-    note = ""
     for entry in known:
         if entry.means(cell, case, sign(case)):
             good = today <= entry.expires
             note = f"known: {entry.reason}, until {entry.expires}" if good else f"known until {entry.expires}: expired"
+            told = f"{note}; {told}"
             break
-    return Change(cell.guest, cell.nic, cell.driver, case.id, told, note)
+    return Change(cell.guest, cell.nic, cell.driver, case.id, told)

@@ -25,6 +25,7 @@ def render(results: Results, comparison: Comparison | None = None) -> str:
         "",
         f"Run `{results.run.id}`, {results.run.started}.",
     ]
+    several = len({cell.driver for cell in results.cells}) > 1
     if results.run.interrupted:
         lines += ["", "**It was interrupted.**"]
     if comparison is not None:
@@ -37,22 +38,23 @@ def render(results: Results, comparison: Comparison | None = None) -> str:
             "fixed": "Fixed",
         }
         for name, title in titles.items():
-            lines += _section(title, getattr(comparison, name))
+            lines += _section(title, getattr(comparison, name), driver=several)
         lines += [f"- known failure that did not occur: {_plain(text)}" for text in comparison.unneeded]
     lines += ["", "| cell | | passed | failed | inconclusive | seconds |", "| --- | --- | ---: | ---: | ---: | ---: |"]
     for cell in results.cells:
         counts = Counter(case.status for case in cell.cases)
-        name = f"{cell.guest} x {cell.nic}" + (f" ({_plain(cell.reason)})" if cell.reason else "")
+        name = " x ".join((cell.guest, cell.nic, *([_plain(cell.driver)] if several else ())))
+        name += f" ({_plain(cell.reason)})" if cell.reason else ""
         numbers = (counts[status] for status in (Status.PASSED, Status.FAILED, Status.INCONCLUSIVE))
         fields = " | ".join(str(number or "") for number in numbers)
         lines.append(f"| {name} | {_SIGN[cell.status]} | {fields} | {cell.timings.get('total', 0.0):.1f} |")
     return "\n".join(lines) + "\n"
 
 
-def _section(title: str, changes: tuple[Change, ...]) -> list[str]:
+def _section(title: str, changes: tuple[Change, ...], *, driver: bool) -> list[str]:
     if not changes:
         return []
-    lines = told([each.trouble() for each in changes], _MOST, "")
+    lines = told([each.trouble(driver=driver) for each in changes], _MOST, "")
     return ["", f"**{title}: {len(changes)}**", "", *(f"- {_plain(line)}" for line in lines)]
 
 

@@ -237,6 +237,22 @@ def test_a_summary_is_short_and_escapes(tmp_path: Path) -> None:
     assert "| wine x pcnet (no boot) |" in text
 
 
+def test_a_summary_tells_builds_apart_and_cases_that_are_alike_together() -> None:
+    bad = tuple(case(f"a[{number}]", F, replace(PORT, seen=str(number))) for number in range(40))
+    good = tuple(case(f"a[{number}]", P) for number in range(40))
+    new, old = (replace(cell(*cases), driver=driver) for cases, driver in ((bad, "new"), (good, "old")))
+    text = markdown.render(results(new, old), compare(results(new, old), {}, (), TODAY))
+    lines = [line for line in text.splitlines() if line.startswith("- ")]
+    assert lines == [
+        "- wine x e1000 x new: t.py::a (40 cases): altered (frame 1, step 2): udp.dstport expected 9000, seen 0"
+    ]
+    assert "| wine x e1000 x new |" in text
+    assert "| wine x e1000 x old |" in text
+    long = known.Known("t.py::a*", "bug 12", TODAY)
+    excused = markdown.render(results(new), compare(results(new), {}, (long,), TODAY))
+    assert "(40 cases): known: bug 12, until 2026-02-01; altered" in excused, "the reason is not cut off"
+
+
 def test_examples_name_this_python_and_folder(tmp_path: Path) -> None:
     paths = examples.write(tmp_path / "units", tmp_path)
     text = {path.name: path.read_text() for path in paths}
