@@ -11,6 +11,9 @@ from harness.matrix import launch
 from harness.report.progress import Watcher
 from harness.report.status import Status
 
+_OURS = ("netio.sys", "verifier.sys")
+_SYMBOLS = [".debug", ".sys"]
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -38,23 +41,30 @@ class Found:
 
 
 def builds(folder: Path) -> list[Path]:
-    """The ``.sys`` files of a folder, or one of each of its folders, in the order of their names.
+    """The drivers of a folder, or one of each of its folders, in the order of their names.
+
+    What ``harness driver build`` puts beside a driver is none: builds with symbols, and the Wine guest's own drivers.
 
     Raises:
         UsageError: there are none, or a folder holds several.
     """
     if not folder.is_dir():
         raise UsageError(f"no such folder: {folder}")
-    found = sorted(folder.glob("*.sys"), key=lambda path: path.name)
+    found = _drivers(folder)
     if not found:
         for each in sorted(path for path in folder.iterdir() if path.is_dir()):
-            inside = sorted(each.glob("*.sys"))
+            inside = _drivers(each)
             if len(inside) > 1:
                 raise UsageError(f"{each} holds several drivers: {', '.join(path.name for path in inside)}")
             found += inside
     if not found:
         raise UsageError(f"{folder} holds no driver build (*.sys)")
     return found
+
+
+def _drivers(folder: Path) -> list[Path]:
+    """The ``.sys`` files that may be under test."""
+    return sorted(path for path in folder.glob("*.sys") if path.name not in _OURS and path.suffixes[-2:] != _SYMBOLS)
 
 
 def name(build: Path, folder: Path) -> str:

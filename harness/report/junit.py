@@ -16,8 +16,10 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def render(results: Results) -> str:
     """The XML text. An inconclusive case is an ``error``, as JUnit has it: the test could not be judged."""
     suites = ET.Element("testsuites", name=f"harness {results.run.id}")
+    several = len({cell.driver for cell in results.cells}) > 1
     for cell in results.cells:
-        suites.append(_suite(cell, results.run.started))
+        names = (cell.guest, cell.nic, *((cell.driver,) if several else ()))
+        suites.append(_suite(cell, names, results.run.started))
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -27,13 +29,13 @@ def write(results: Results, folder: Path) -> Path:
     return write_text(folder / FILE_NAME, render(results))
 
 
-def _suite(cell: CellResult, started: str) -> ET.Element:
-    cases = [_case(cell, case) for case in cell.cases]
+def _suite(cell: CellResult, names: tuple[str, ...], started: str) -> ET.Element:
+    cases = [_case(names, case) for case in cell.cases]
     if cell.fault or not cell.cases:  # an error of the cell itself: no case would tell of it
-        cases.append(_case(cell, CaseResult("cell", cell.status, cell.reason, group="cell")))
+        cases.append(_case(names, CaseResult("cell", cell.status, cell.reason, group="cell")))
     suite = ET.Element(
         "testsuite",
-        name=f"{cell.guest}--{cell.nic}",
+        name="--".join(names),
         timestamp=started[:19],
         tests=str(len(cases)),
         failures=str(sum(case.find("failure") is not None for case in cases)),
@@ -45,10 +47,9 @@ def _suite(cell: CellResult, started: str) -> ET.Element:
     return suite
 
 
-def _case(cell: CellResult, case: CaseResult) -> ET.Element:
-    element = ET.Element(
-        "testcase", classname=f"{cell.guest}.{cell.nic}.{case.group}", name=case.name, time=f"{case.seconds:.3f}"
-    )
+def _case(names: tuple[str, ...], case: CaseResult) -> ET.Element:
+    classname = ".".join((*names, case.group))
+    element = ET.Element("testcase", classname=classname, name=case.name, time=f"{case.seconds:.3f}")
     tag = {Status.FAILED: "failure", Status.INCONCLUSIVE: "error", Status.SKIPPED: "skipped"}.get(case.status)
     if tag:
         verdict = ET.SubElement(element, tag, message=_clean(case.reason or str(case.status)))

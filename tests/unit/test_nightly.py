@@ -262,6 +262,24 @@ def test_examples_name_this_python_and_folder(tmp_path: Path) -> None:
     assert "--shard ${{ matrix.shard }}/3" in text["github-workflow.yml"]
 
 
+def test_builds_are_found_among_what_a_build_leaves(tmp_path: Path) -> None:
+    for number in (2, 10, 1):
+        folder = tmp_path / f"{number:02}"
+        folder.mkdir()
+        for name in ("my.sys", "my.debug.sys", "my.pdb", "netio.sys", "netio.debug.sys", "verifier.sys"):
+            (folder / name).touch()
+    found = bisect.builds(tmp_path)
+    assert [bisect.name(path, tmp_path) for path in found] == ["01/my.sys", "02/my.sys", "10/my.sys"]
+    (tmp_path / "01" / "other.sys").touch()
+    with pytest.raises(UsageError, match=r"holds several drivers: my\.sys, other\.sys"):
+        bisect.builds(tmp_path)
+    assert [path.name for path in bisect.builds(tmp_path / "01")] == ["my.sys", "other.sys"], "a flat folder"
+    for folder in (tmp_path / "nowhere", tmp_path.parent / "empty"):
+        (tmp_path.parent / "empty").mkdir(exist_ok=True)
+        with pytest.raises(UsageError):
+            bisect.builds(folder)
+
+
 @pytest.mark.parametrize("first_bad", range(9))
 def test_bisect_finds_the_first_bad_build_in_few_runs(first_bad: int) -> None:
     names = [f"b{number}" for number in range(8)]

@@ -75,6 +75,16 @@ def test_junit_has_every_case_with_its_outcome() -> None:
     assert "expected 9000, seen 10275" in (failure.text or "")
 
 
+def test_junit_tells_driver_builds_apart() -> None:
+    cells = tuple(replace(RESULTS.cells[0], driver=driver) for driver in ("old", "new"))
+    suites = ET.fromstring(junit.render(Results(RESULTS.run, cells)).encode())
+    assert [suite.get("name") for suite in suites] == ["wine--virtio-net--old", "wine--virtio-net--new"]
+    assert [case.get("classname") for case in suites.iter("testcase")] == [
+        "wine.virtio-net.old.test_sizes",
+        "wine.virtio-net.new.test_sizes",
+    ]
+
+
 def test_junit_tells_of_a_cell_that_had_no_cases() -> None:
     suites = ET.fromstring(junit.render(RESULTS).encode())
     error = suites.find("testsuite[@name='wine--rtl8139']/testcase/error")
