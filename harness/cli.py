@@ -17,7 +17,7 @@ import typer
 
 from harness import __version__
 from harness.commands import nights, runs, scale
-from harness.commands.options import Json, NoInstall, Output
+from harness.commands.options import Adapter, Cold, ConfigFile, Driver, Json, NoInstall, Output
 from harness.commands.runs import EXIT_INTERRUPTED
 from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, HarnessError, UsageError
 
@@ -144,6 +144,35 @@ def doctor(json: Json = False) -> None:
     from harness import doctor as examination
 
     raise typer.Exit(examination.report(as_json=json))
+
+
+@app.command()
+def shell(
+    command: Annotated[list[str] | None, typer.Argument(help="Command for the guest [default: its prompt].")] = None,
+    config: ConfigFile = None,
+    guest: Annotated[str, typer.Option("--guest", help="Guest [default: the first of the configuration].")] = "",
+    nic: Annotated[str, typer.Option("--nic", help="NIC model [default: the first of the configuration].")] = "",
+    driver: Driver = None,
+    adapter: Adapter = "",
+    cold: Cold = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for console and capture.")] = None,
+    no_install: NoInstall = False,
+) -> None:
+    """Open a command line in a guest with the driver loaded, or run one command there (shell -- sc query wsksend)."""
+    from harness import config as configuration
+    from harness.commands.options import request_of
+    from harness.shell import command as shells
+
+    settings = configuration.load(config)
+    request = request_of(
+        settings,
+        guest=[guest or settings.guests[0]],
+        nic=[nic or settings.nics[0]],
+        driver=driver,
+        adapter=adapter,
+        cold=cold,
+    )
+    raise typer.Exit(shells.run(request, tuple(command or ()), output))
 
 
 @app.command()

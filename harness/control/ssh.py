@@ -9,6 +9,7 @@ import base64
 import contextlib
 import io
 import logging
+import os
 import select
 import socket
 import time
@@ -87,6 +88,26 @@ class Stream:
         while self._channel.recv_stderr_ready():
             self._errors += self._channel.recv_stderr(_CHUNK)
         return _text(self._errors)
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while ``read`` would not wait."""
+        return self._channel.fileno()
+
+    def end_input(self) -> None:
+        """The command sees the end of its input; its output may go on."""
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.shutdown_write()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Tell the command's terminal its size."""
+        with contextlib.suppress(OSError, paramiko.SSHException):
+            self._channel.resize_pty(columns, rows)
+
+    def exit_code(self) -> int:
+        """Of the command, once its output has ended: unsigned as in ``Result``; -1 when the guest gives none."""
+        told = self._channel.status_event.wait(_ATTEMPT_SECONDS)
+        code = self._channel.recv_exit_status() if told else -1
+        return code & 0xFFFFFFFF if code >= 0 else -1
 
     def close(self) -> None:
         """End the stream in both directions; the command sees the end of its input."""
@@ -253,13 +274,17 @@ class Shell:
             raise failed(error) from error
         return grown
 
-    def open_stream(self, command: str) -> Stream:
+    def open_stream(self, command: str, window: tuple[int, int] | None = None) -> Stream:
         """Start a command and talk to it in bytes.
+
+        Args:
+            command: none is the guest's interactive command line.
+            window: columns and rows of a terminal that it gets, on which its standard error comes out, too.
 
         Raises:
             LabError: the connection broke.
         """
-        return Stream(self._execute(command), command)
+        return Stream(self._execute(command, window), command)
 
     def is_active(self) -> bool:
         """Whether the connection still stands."""
@@ -274,10 +299,15 @@ class Shell:
         """Close the connection and every stream on it."""
         self._transport.close()
 
-    def _execute(self, command: str) -> paramiko.Channel:
+    def _execute(self, command: str, window: tuple[int, int] | None = None) -> paramiko.Channel:
         try:
             channel = self._transport.open_session(timeout=_ATTEMPT_SECONDS * 2)
-            channel.exec_command(command)
+            if window is not None:
+                channel.get_pty(os.environ.get("TERM", "xterm"), *window)
+            if command:
+                channel.exec_command(command)
+            else:
+                channel.invoke_shell()
         except _TRANSIENT as error:
             reason = str(error) or type(error).__name__
             raise LabError(f"cannot start {command!r} in the guest: {reason}") from error

@@ -29,8 +29,8 @@ MS_BIND = 0x1000
 _GUARD = '[ "$PPID" = "$1" ] || exit 3; shift; exec "$@"'
 
 # The PID namespace's first process inherits every orphan, and libvirt waits until the QEMUs it ends are reaped: the
-# shell stays to do that.
-_REAPER = '"$@"; exit $?'
+# shell stays to do that. A Ctrl-C is the program's own affair, and its exit code counts all the same.
+_REAPER = 'trap : INT; "$@"; exit $?'
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -38,8 +38,8 @@ class Interrupted(KeyboardInterrupt):
     """The parent asked the worker to end; pytest ends a suite by this base and takes any other for a failed test."""
 
 
-def session(job: CellJob, emit: Emit) -> CellResult:
-    """Enter the lab's namespaces when the cell has its own, and run it.
+def session(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Any], None] | None = None) -> CellResult:
+    """Enter the lab's namespaces when the cell has its own, and run it; ``conduct`` takes the suite's place.
 
     The imports come late on purpose: only a worker enters, and what the session imports must find the namespaces.
     """
@@ -47,7 +47,7 @@ def session(job: CellJob, emit: Emit) -> CellResult:
         namespace.enter(keep=(*_own(), *needs(job)))
     from harness.session.cell import run_cell
 
-    return run_cell(job, emit)
+    return run_cell(job, emit, conduct) if conduct else run_cell(job, emit)
 
 
 def needs(job: CellJob) -> tuple[Path, ...]:

@@ -81,12 +81,18 @@ class _Notes:
             self.emit(encode(Phase(name, seconds)))
 
 
-def run_cell(job: CellJob, emit: Emit) -> CellResult:
+def run_suite_of(job: CellJob, ready: Ready) -> None:
+    """What a cell is for."""
+    run_suite(job, ready.session)
+
+
+def run_cell(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None] = run_suite_of) -> CellResult:
     """Bring a cell up, run its suite, judge every case.
 
     Args:
         job: what to run and where its evidence goes.
         emit: takes progress events.
+        conduct: runs the suite, or does something else with a guest that is ready.
 
     Raises:
         HarnessError: the cell could not be brought up; its class says whose fault that was.
@@ -160,7 +166,7 @@ def run_cell(job: CellJob, emit: Emit) -> CellResult:
             keeper.keep(driver, site, settled)
         (job.folder / DOMAIN).write_text(machine.xml(), encoding="utf-8")
         with notes.phase("suite"):
-            run_suite(job, session)
+            conduct(job, ready)
         notes.timings |= _split(notes.timings.pop("suite"), session.verifying)
         with notes.phase("unload"):
             session.end(driver.unload)

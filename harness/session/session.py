@@ -211,6 +211,10 @@ class Session:
             self._lost = self._lost or error.what
         return self._finish(raised(closing, error), verdict)
 
+    def give_up(self, reason: str) -> None:
+        """Ask nothing of the guest any more: cases that come are not run, and the driver is not unloaded."""
+        self._lost = self._lost or reason
+
     def skip_case(self, reason: str) -> None:
         """The test skipped itself, with a reason that a person wrote."""
         self._finish(replace(self.case.closing, skipped=reason))

@@ -58,6 +58,7 @@ class Ready:
     session: Session
     driver: LoadedDriver
     how: str
+    shell: Shell
 
 
 def prove(session: Session) -> str:
@@ -227,7 +228,11 @@ class Starter:
             doubt = prove(session)
         if doubt:
             raise LabError(f"it did not prove itself: {doubt}")
-        return Ready(session, driver, how)
+        return self._ready(session, driver, how)
+
+    def _ready(self, session: Session, driver: LoadedDriver, how: str) -> Ready:
+        assert self._shell is not None  # the driver was reached by it
+        return Ready(session, driver, how, self._shell)
 
     def _keeping_loaded(self, states: saved.States, how: str) -> Ready:
         self._installed()
@@ -235,7 +240,7 @@ class Starter:
 
     def _passing(self, how: str) -> Ready:
         driver = self._installed()
-        return Ready(self._session(driver), driver, how)
+        return self._ready(self._session(driver), driver, how)
 
     def _keep(self, states: saved.States, name: str) -> saved.Saved:
         """Save the running guest under a key; it ends by that, and is restored when that is all."""
@@ -267,7 +272,7 @@ class Starter:
         if self.doubts and self._states is not None and not prove(session):  # so it was the state, not the driver
             self._states.discard(self._loaded)
             self._states.discard(self._booted)
-        return Ready(session, driver, "cold boot")
+        return self._ready(session, driver, "cold boot")
 
     def _boot(self, memory: Ram | None = None) -> None:
         with self._phase("boot"):

@@ -24,7 +24,7 @@ PURPOSES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("driver", "build"): ("drivers",),
     ("driver", "sign"): ("drivers", "sign"),
     ("accept",): ("drivers", "lab", "windows"),
-    **{(command,): ("drivers", "image", "lab") for command in ("nightly", "bisect", "defects", "worker")},
+    **{(command,): ("drivers", "image", "lab") for command in ("shell", "nightly", "bisect", "defects", "worker")},
 }
 
 _TEXTS = ("-h", "--help", "--list", "--units")

@@ -84,6 +84,7 @@ def test_sbin_counts_although_an_ordinary_path_leaves_it_out(monkeypatch: pytest
         ("accept --guest a", {"drivers", "lab", "windows"}),
         ("nightly --runs nights", {"drivers", "image", "lab"}),
         ("bisect builds/", {"drivers", "image", "lab"}),
+        ("shell -- sc query wsksend", {"drivers", "image", "lab"}),
         ("defects --short", {"drivers", "image", "lab"}),
         ("worker tcp://host:8786", {"drivers", "image", "lab"}),
         ("nightly --units units/", set()),

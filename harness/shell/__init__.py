@@ -1,0 +1,1 @@
+"""A person in place of a suite: the guest comes up as in a run, and its command line is theirs."""
