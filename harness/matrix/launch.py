@@ -259,14 +259,14 @@ def _execute(
         watcher.say(f"driver and images are ready after {time.monotonic() - begun:.1f} s")
     first, step = options.shard
     cells = chosen(planned)[first - 1 :: step]
-    jobs = [job(request, prepared, cell, run.id, _place(folder, cell)) for cell in cells]
+    jobs = [job_of(request, prepared, cell, run.id, _place(folder, cell)) for cell in cells]
     if not jobs:
         raise UsageError(f"shard {first} of {step} has no cell", mend="use fewer shards")
     made_of = digest(jobs)
     before = unfinished(folder, made_of) if options.resume else None
     if options.resume and before is None and options.fresh is not None and (folder / PLAN_FILE).exists():
         folder = options.fresh()
-        jobs = [job(request, prepared, cell, run.id, _place(folder, cell)) for cell in cells]
+        jobs = [job_of(request, prepared, cell, run.id, _place(folder, cell)) for cell in cells]
     if before is not None:
         run = replace(before.run, ended="", interrupted=False)
         jobs = [replace(job, run_id=run.id) for job in jobs]
@@ -381,7 +381,7 @@ def _place(folder: Path, cell: Cell) -> Path:
     return place
 
 
-def job(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: Path) -> CellJob:
+def job_of(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: Path) -> CellJob:
     """The job of a cell; ``folder`` is its own, and exists."""
     return CellJob(
         cell=cell,

@@ -44,7 +44,7 @@ def run(request: launch.Request, command: Sequence[str], output: Path | None) ->
     with Watcher(Console(stderr=True)) as watcher:  # ends before the terminal is somebody else's
         prepared = launch.prepare(request, watcher)
     with _folder(output) as folder:
-        job = launch.job(request, prepared, cells[0], "shell", folder)
+        job = launch.job_of(request, prepared, cells[0], "shell", folder)
         line = [subprocess.list2cmdline(command)] if command else []
         argv = matrix.command(job.save(), isolated=job.isolated, worker=WORKER)
         with _terminal_restored(), subprocess.Popen([*argv, *line]) as worker:
