@@ -17,7 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness import adapters, resources
 from harness.errors import Failure, HarnessError, UsageError, interruption, writing
@@ -26,6 +26,9 @@ from harness.matrix.cells import CellJob
 from harness.matrix.events import encode
 from harness.report.results import CellResult
 from harness.report.status import Status
+
+if TYPE_CHECKING:
+    from harness.session.start import Ready
 
 INTERRUPTED = "interrupted"
 LOG_FILE = "worker.log"
@@ -38,7 +41,7 @@ class Interrupted(KeyboardInterrupt):
     """The parent asked the worker to end; pytest ends a suite by this base and takes any other for a failed test."""
 
 
-def session(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Any], None] | None = None) -> CellResult:
+def session(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None] | None = None) -> CellResult:
     """Enter the lab's namespaces when the cell has its own, and run it; ``conduct`` takes the suite's place.
 
     The imports come late on purpose: only a worker enters, and what the session imports must find the namespaces.

@@ -2,7 +2,7 @@
 
 Started as ``python -m harness.shell.worker CELL.json [COMMAND]``, wrapped by ``harness.lab.namespace.command``, with
 the person's terminal. Without a terminal and a command, the lines of standard input are commands. Its exit code is that
-of the command, or of the last.
+of the command, or of the last one; 255 stands for all above it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_USAGE
 from harness.matrix import catalogue
 from harness.matrix.cells import CellJob
 from harness.matrix.worker import INTERRUPTED, session, verdict
 from harness.shell import terminal
+
+if TYPE_CHECKING:  # what is imported before the namespaces are entered must not be theirs
+    from harness.control.ssh import Shell
+    from harness.session.start import Ready
 
 _EXITS = {"driver": EXIT_FAILED, "user": EXIT_USAGE}
 EXIT_INTERRUPTED = 130
@@ -29,7 +33,7 @@ def main(arguments: list[str]) -> int:
     command = arguments[1] if len(arguments) > 1 else ""
     codes: list[int] = []
 
-    def conduct(job: CellJob, ready: Any) -> None:  # noqa: ANN401 (its module must find the namespaces)
+    def conduct(job: CellJob, ready: Ready) -> None:
         keys = os.isatty(0)
         if command:
             codes.append(terminal.attend(ready.shell.open_stream(command), None if keys else 0))
@@ -47,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
     result = verdict(job, lambda event: None, partial(session, conduct=conduct))
     if codes:
-        return codes[0] if codes[0] >= 0 else EXIT_LAB
+        return exit_of(codes[0])
     if result.reason == INTERRUPTED:
         return EXIT_INTERRUPTED
     _say(result.reason)
@@ -56,7 +60,12 @@ def main(arguments: list[str]) -> int:
     return _EXITS.get(result.fault, EXIT_LAB)
 
 
-def _prompt(shell: Any) -> int:  # noqa: ANN401 (as above)
+def exit_of(code: int) -> int:
+    """The exit code that tells the guest's: Windows' has 32 bits, and no failure may look like a success."""
+    return EXIT_LAB if code < 0 else min(code, 255)
+
+
+def _prompt(shell: Shell) -> int:
     """A prompt of our own; each line is a command by itself, and Ctrl-C ends what runs and nothing else."""
     import readline  # noqa: F401  (gives `input` its line editing and history)
 
@@ -78,7 +87,7 @@ def _prompt(shell: Any) -> int:  # noqa: ANN401 (as above)
             print("^C")
 
 
-def _lines(shell: Any) -> int:  # noqa: ANN401
+def _lines(shell: Shell) -> int:
     """Run each line of the input by itself; the first that fails is the last. Wine's cmd.exe takes no script so."""
     for line in sys.stdin:
         if (text := line.strip()) and (code := terminal.attend(shell.open_stream(text), None)):

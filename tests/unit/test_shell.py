@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.shell import terminal
+from harness.shell.worker import exit_of
 
 
 class Program:
@@ -99,6 +100,10 @@ def test_keys_go_to_the_guest_as_they_are_and_one_key_leaves(sink: tuple[int, in
     assert b"".join(seen) == b"A\x03\x04", "neither Ctrl-C nor Ctrl-D was for this process"
     assert not program.ended
     assert termios.tcgetattr(screen) == before
+
+
+def test_no_exit_code_of_the_guest_looks_like_another_ones_success() -> None:
+    assert [exit_of(code) for code in (0, 1, 255, 256, 1060, 0xC0000100, -1)] == [0, 1, 255, 255, 255, 255, 3]
 
 
 def test_no_terminal_has_the_usual_size() -> None:
