@@ -91,6 +91,8 @@ class Environment:
             say(f"installing the project and what it depends on in {self.folder} (pip)")
             pip = [str(self.python), "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
             run([*pip, "--editable", f"{self.checkout}{extra}"], watch=_pip_progress)
+            # Containers often tell Python to keep no bytecode; each worker would compile all modules anew.
+            run([str(self.python), "-m", "compileall", "-q", str(self.checkout / "harness")])
             stamp = self.folder / STAMP
             part = stamp.with_suffix(".part")
             part.write_text(json.dumps({"key": self._key(), "dev": dev, "python": sys.version}), encoding="utf-8")
