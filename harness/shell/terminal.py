@@ -14,6 +14,7 @@ from typing import Protocol
 
 LEAVE = b"\x1d"  # Ctrl-], as in telnet and virsh
 LEFT = 0
+NO_READER = 141  # as a shell says it of a program that SIGPIPE ended
 _CHUNK = 1 << 16
 
 
@@ -60,7 +61,7 @@ def attend(program: Program, source: int | None = 0, sink: int = 1) -> int:
         sink: descriptor that is written.
 
     Returns:
-        the program's exit code; 0 when it was left.
+        the program's exit code; 0 when it was left, ``NO_READER`` when nobody reads what it says any more.
 
     Raises:
         LabError: the connection to the guest broke while something was sent.
@@ -93,12 +94,18 @@ def attend(program: Program, source: int | None = 0, sink: int = 1) -> int:
                 if not data:
                     sys.stderr.write(program.errors())
                     return program.exit_code()
-                _write_all(sink, data)
+                if not _written(sink, data):
+                    return NO_READER
 
 
-def _write_all(sink: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(sink, data) :]
+def _written(sink: int, data: bytes) -> bool:
+    """Write all; whether there is still somebody who reads it."""
+    try:
+        while data:
+            data = data[os.write(sink, data) :]
+    except BrokenPipeError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -80,6 +80,16 @@ def test_no_input_is_ended_at_once(sink: tuple[int, int]) -> None:
     assert program.ended
 
 
+def test_nobody_has_to_read_to_the_end() -> None:
+    source, feed = os.pipe()
+    os.write(feed, b"much to say")
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert terminal.attend(Program(), source, writer) == terminal.NO_READER
+    for descriptor in (source, feed, writer):
+        os.close(descriptor)
+
+
 def test_keys_go_to_the_guest_as_they_are_and_one_key_leaves(sink: tuple[int, int]) -> None:
     keys, screen = pty.openpty()
     before = termios.tcgetattr(screen)
