@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import LabError, UsageError
+from harness.errors import EXIT_USAGE, LabError, UsageError
 from harness.matrix import launch
 from harness.report.progress import Watcher
 from harness.report.status import Status
@@ -117,6 +117,8 @@ def run(request: launch.Request, found: Sequence[Path], place: Path, watcher: Wa
         one = replace(request, driver=found[index], drivers={})
         launch.check(one)
         results = launch.execute(one, output.absolute(), watcher, launch.Options(retry=True))
+        if results.exit_code() == EXIT_USAGE:  # no other build would be judged either
+            raise UsageError(next(cell.reason for cell in results.cells if cell.fault == "user"))
         told = [case.told() for cell in results.cells for case in cell.cases if case.status is Status.FAILED]
         reasons = [cell.reason for cell in results.cells if cell.reason]
         return results.status, (told or reasons or [""])[0]

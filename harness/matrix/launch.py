@@ -17,7 +17,7 @@ from harness.matrix import catalogue, retry
 from harness.matrix.admission import RESERVE_MIB, Admission, available_mib, longest_first, need_mib
 from harness.matrix.cells import Cell, CellJob, HostLab, WindowsOptions
 from harness.matrix.events import Event
-from harness.matrix.ledger import PLAN_FILE, Ledger, begin, digest, finished, unfinished
+from harness.matrix.ledger import PLAN_FILE, Ledger, begin, digest, finished, recorded
 from harness.matrix.run import run_cells
 from harness.matrix.select import Planned, Requirement, chosen, plan
 from harness.report import facts, html, junit
@@ -167,12 +167,12 @@ class Options:
     """How a run is carried out, which changes no verdict.
 
     Args:
-        resume: go on with a run of the same plan that was killed in the same folder.
+        resume: go on with a run of the same plan in the same folder, of which only what has no verdict runs.
         retry: ask once more where the class of a failure allows it (``harness.matrix.retry``).
         shard: (i, n): only every n-th cell, from the i-th (from 1) on.
         scheduler: address of a Dask scheduler; empty runs the cells here.
         seconds, memory: estimates by guest and NIC: seconds of a cell, MiB of its QEMU.
-        fresh: makes another folder when the one to go on in holds a run of another plan.
+        fresh: makes another folder when the one to go on in holds a run of another plan, or one that has ended.
     """
 
     resume: bool = False
@@ -248,7 +248,8 @@ def _execute(
     platform: _Platform,
 ) -> tuple[Results, Path]:
     started = datetime.now(UTC)
-    run = RunInfo(id=f"{started:%Y%m%dT%H%M%SZ}-{os.getpid()}", started=started.isoformat(timespec="seconds"))
+    cells, shard = _share(planned, *options.shard)
+    run = RunInfo(f"{started:%Y%m%dT%H%M%SZ}-{os.getpid()}", started.isoformat(timespec="seconds"), shard=shard)
     if not options.resume:
         write(Results(run, ()), folder)
     begun = time.monotonic()
@@ -257,14 +258,13 @@ def _execute(
     prepared = prepare(request, watcher)
     if time.monotonic() - begun > 1.0:
         watcher.say(f"driver and images are ready after {time.monotonic() - begun:.1f} s")
-    first, step = options.shard
-    cells = chosen(planned)[first - 1 :: step]
     jobs = [job_of(request, prepared, cell, run.id, _place(folder, cell)) for cell in cells]
-    if not jobs:
-        raise UsageError(f"shard {first} of {step} has no cell", mend="use fewer shards")
     made_of = digest(jobs)
-    before = unfinished(folder, made_of) if options.resume else None
-    if options.resume and before is None and options.fresh is not None and (folder / PLAN_FILE).exists():
+    before = recorded(folder, made_of, ended=options.fresh is None) if options.resume else None
+    if options.resume and before is None and (folder / PLAN_FILE).exists():
+        if options.fresh is None:
+            mend = "ask for what it was begun with, or leave out --resume to begin anew"
+            raise UsageError(f"the run in {folder} is one of other cells, suite, driver or image", mend=mend)
         folder = options.fresh()
         jobs = [job_of(request, prepared, cell, run.id, _place(folder, cell)) for cell in cells]
     if before is not None:
@@ -287,6 +287,14 @@ def _execute(
     write(results, folder)
     reports(results, folder)
     return results, folder
+
+
+def _share(planned: Sequence[Planned], index: int, count: int) -> tuple[list[Cell], str]:
+    """The cells of a shard, and its name in the record; that of a whole run is empty."""
+    cells = chosen(planned)[index - 1 :: count]
+    if not cells:
+        raise UsageError(f"shard {index} of {count} has no cell", mend="use fewer shards")
+    return cells, f"{index}/{count}" if count > 1 else ""
 
 
 def _ledger(

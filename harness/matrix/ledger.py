@@ -67,15 +67,15 @@ def begin(folder: Path, plan: str) -> None:
     write_text(folder / PLAN_FILE, json.dumps({"schema": 1, "plan": plan}) + "\n")
 
 
-def unfinished(folder: Path, plan: str) -> Results | None:
-    """The record of a run of the same plan that was killed in this folder; ``None`` without one."""
+def recorded(folder: Path, plan: str, *, ended: bool) -> Results | None:
+    """The record of a run of the same plan in this folder, of one that has ended only if ``ended``; else ``None``."""
     try:
         if json.loads((folder / PLAN_FILE).read_text())["plan"] != plan:
             return None
         results = load(folder / FILE_NAME)
     except (OSError, ValueError, KeyError, TypeError, UsageError):
         return None
-    return results if not results.run.ended or results.run.interrupted else None
+    return results if ended or not results.run.ended or results.run.interrupted else None
 
 
 def finished(result: CellResult) -> bool:

@@ -143,7 +143,10 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """When and where a run was: times are ISO 8601 with zone; host and versions are name -> text."""
+    """When and where a run was: times are ISO 8601 with zone; host and versions are name -> text.
+
+    ``shard`` is "2/3" for the second of three runs that are to be merged; empty for a whole one.
+    """
 
     id: str
     started: str
@@ -151,6 +154,7 @@ class RunInfo:
     host: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
+    shard: str = ""
 
 
 @dataclass(frozen=True, slots=True)

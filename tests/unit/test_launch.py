@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.errors import LabError
+from harness.errors import LabError, UsageError
 from harness.matrix import launch
 from harness.matrix import run as matrix
 from harness.matrix.cells import JOB_FILE, CellJob
@@ -64,6 +64,27 @@ def test_the_job_is_complete_and_absolute(tmp_path: Path, watcher: Watcher, monk
 
 def test_a_cell_is_asked_for_once() -> None:
     assert len(launch.Request(("wine", "wine"), ("e1000", "e1000")).cells()) == 1
+
+
+def test_a_run_goes_on_with_what_has_no_verdict_and_with_nothing_else(tmp_path: Path, watcher: Watcher) -> None:
+    resume = launch.Options(resume=True)
+    both = launch.Request(("wine",), ("e1000", "pcnet"))
+    first = launch.execute(both, tmp_path, watcher, resume)
+    assert first.exit_code() == 0, "a run that is not there begins"
+    again = launch.execute(both, tmp_path, watcher, resume)
+    assert again.cells == first.cells, "all have their verdicts"
+    with pytest.raises(UsageError, match="is one of other cells"):
+        launch.execute(launch.Request(("wine",), ("e1000",)), tmp_path, watcher, resume)
+    assert load(tmp_path).cells == first.cells, "nothing is lost"
+
+
+def test_a_shard_says_so(tmp_path: Path, watcher: Watcher) -> None:
+    request = launch.Request(("wine",), ("e1000", "pcnet", "rtl8139"))
+    second = launch.execute(request, tmp_path, watcher, launch.Options(shard=(2, 2)))
+    assert ([cell.nic for cell in second.cells], second.run.shard) == (["pcnet"], "2/2")
+    with pytest.raises(UsageError, match="shard 4 of 4 has no cell"):
+        launch.execute(request, tmp_path, watcher, launch.Options(shard=(4, 4)))
+    assert load(tmp_path) == second, "and the record that was there stays"
 
 
 def test_stale_evidence_does_not_survive_in_the_same_folder(tmp_path: Path, watcher: Watcher) -> None:

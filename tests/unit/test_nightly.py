@@ -308,6 +308,30 @@ def test_shards_become_one_run(tmp_path: Path) -> None:
         merge.merge([tmp_path / "0", tmp_path / "1"], tmp_path / "all2")
 
 
+def shard(folder: Path, share: str, nic: str, ended: str = "x") -> Path:
+    made = results(cell(case("a", P), nic=nic))
+    folder.mkdir()
+    write(replace(made, run=replace(made.run, shard=share, ended=ended)), folder)
+    return folder
+
+
+def test_a_shard_that_is_missing_or_was_killed_is_no_pass(tmp_path: Path) -> None:
+    shards = [shard(tmp_path / name, f"{name}/3", f"nic{name}") for name in "123"]
+    whole = merge.merge(shards, tmp_path / "whole")
+    assert (whole.exit_code(), whole.run.shard, len(whole.cells)) == (0, "", 3)
+    part = merge.merge([shards[1], shards[1]], tmp_path / "part")
+    assert part.exit_code() == 3
+    assert [(made.nic, made.reason) for made in part.cells if made.fault] == [
+        (name, "its record was not given to the merge") for name in ("1/3", "3/3")
+    ]
+    killed = shard(tmp_path / "killed", "3/3", "nic3", ended="")
+    short = merge.merge([*shards[:2], killed], tmp_path / "short")
+    assert short.exit_code() == 3
+    assert "did not come to its end" in short.cells[-1].reason
+    with pytest.raises(UsageError, match="different wholes: 1/3, 1/2"):
+        merge.merge([shards[0], shard(tmp_path / "other", "1/2", "nic9")], tmp_path / "none")
+
+
 def test_shards_of_two_drivers_are_refused(tmp_path: Path) -> None:
     for number in range(2):
         (tmp_path / str(number)).mkdir()
