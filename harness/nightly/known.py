@@ -34,7 +34,10 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One known failure; texts are patterns as of the shell, ``finding`` is held against "altered udp.dstport"."""
+    """One known failure; ``finding`` is held against "altered udp.dstport".
+
+    Texts are patterns with ``*`` and ``?``; brackets stand for themselves, as parameters have them.
+    """
 
     case: str
     reason: str
@@ -50,8 +53,7 @@ class Known:
         pairs = ((case.id, self.case), (cell.guest, self.guest), (cell.nic, self.nic), (cell.driver, self.driver))
         if sign is not None:
             pairs = (*pairs, (sign, self.finding))
-        # A parameter's brackets are no pattern: what is equal means it, too.
-        return all(has == wanted or fnmatchcase(has, wanted) for has, wanted in pairs)
+        return all(fnmatchcase(has, wanted.replace("[", "[[]")) for has, wanted in pairs)
 
 
 def load(path: Path | None) -> tuple[Known, ...]:

@@ -59,6 +59,17 @@ def test_only_new_failures_fail_the_night() -> None:
     assert (len(found.still), len(found.fixed), found.new, found.exit_code()) == (1, 1, (), 0)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [("t.py::a[1-ipv4]", "a"), ("*::a[*]", "a"), ("t.py::a*", "a"), ("t.py::?[1-ipv?]", "ab"), ("*::[ab][*]", "")],
+)
+def test_brackets_of_a_known_case_stand_for_themselves(pattern: str, meant: str) -> None:
+    entry = known.Known(pattern, "bug 12", TODAY)
+    made = results(cell(case("a[1-ipv4]", F, PORT), case("b[1-ipv4]", F, PORT)))
+    found = compare(made, {}, (entry,), TODAY)
+    assert [change.case for change in found.known] == [f"t.py::{name}[1-ipv4]" for name in meant]
+
+
 def test_a_driver_that_unloads_again_is_fixed() -> None:
     unloaded = replace(cell(case("good", P)), timings={"unload": 1.0})
     before = {("wine", "e1000", "d.sys", UNLOAD): Before("failed", "verifier irp-leak", "r0")}
