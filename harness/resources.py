@@ -44,12 +44,17 @@ def suite() -> Path:
 
 @functools.cache
 def digest() -> str:
-    """Eight digits of all that decides what a cell does: this package and the recipes of guests."""
+    """Eight digits of all that decides what a cell does: this package's modules, tables and templates, and the recipes.
+
+    An installed wheel and the checkout that it was built from have the same.
+    """
     found = hashlib.sha256()
-    for folder in (PACKAGE, root() / "images"):
-        for path in sorted(path for path in folder.rglob("*") if path.is_file() and "_data" not in path.parts):
-            if "__pycache__" not in path.parts:
-                found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    files = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".toml", ".j2")]
+    own = {path.relative_to(PACKAGE): path for path in files if "_data" not in path.relative_to(PACKAGE).parts}
+    recipes = root() / "images"
+    guests = {path.relative_to(recipes): path for path in recipes.rglob("*") if path.is_file()}
+    for name, path in (*sorted(own.items()), *sorted(guests.items())):
+        found.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()[:8]
 
 

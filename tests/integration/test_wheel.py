@@ -77,6 +77,27 @@ def test_it_carries_every_template_and_table(wheel: Path) -> None:
             assert path.relative_to(resources.PACKAGE.parent).as_posix() in inside
 
 
+def test_it_and_its_checkout_are_the_same_version(wheel: Path, tmp_path: Path) -> None:
+    """Hosts of a run compare the digest, however they came by the harness."""
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    place = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
+    argv = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        f"{place}; from harness import resources as r; print(r.digest(), r.PACKAGE)",
+    ]
+
+    def told() -> list[str]:
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+
+    assert told() == [resources.digest(), str(tmp_path / "harness")]
+    with (tmp_path / "harness" / "cli.py").open("a") as file:
+        file.write("# another line\n")
+    assert told()[0] != resources.digest()
+
+
 def test_the_installed_command_runs_without_a_checkout(installed: Run) -> None:
     done = installed("driver", "build", "--no-install")
     assert done.returncode == 0, done.stderr
