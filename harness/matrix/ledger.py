@@ -1,6 +1,6 @@
 """The record of a run while it grows: written after every cell, read again by a run that goes on after a kill.
 
-A run may go on only with what it began with: the same cells, suite, driver bytes and images, as ``plan.json`` has it.
+A run may go on only with what it began with: the same cells, suite, drivers and images, as ``plan.json`` has it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import adapters
 from harness.errors import UsageError
 from harness.matrix.cells import Cell, CellJob
 from harness.report.results import FILE_NAME, CellResult, Results, RunInfo, load, write, write_text
@@ -52,14 +53,23 @@ class Ledger:
 
 
 def digest(jobs: Sequence[CellJob]) -> str:
-    """What a run is made of, in one word: cells, suites, arguments, driver bytes, images."""
+    """What a run is made of, in one word: cells, images, arguments, and the bytes of suites, drivers and adapters."""
     parts = []
     for job in jobs:
-        driver = hashlib.sha256(job.driver.read_bytes()).hexdigest() if job.driver.is_file() else ""
-        suite = [str(path) for path in job.suite]
-        asked = [list(job.pytest_args), list(job.only), repr(job.windows)]
-        parts.append([str(job.cell), driver, job.image, suite, *asked])
+        suite = [[str(path), *map(_bytes, _tests(path))] for path in job.suite]
+        files = [_bytes(path) for path in (job.driver, job.verifier, adapters.file_of(job.adapter))]
+        asked = [list(job.pytest_args), list(job.only), repr(job.windows), job.adapter, job.memory_mib]
+        parts.append([str(job.cell), job.image, suite, files, *asked])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _tests(path: Path) -> list[Path]:
+    """The Python files of a suite, which is one itself, perhaps with a case's name behind it, or a folder of them."""
+    return sorted(path.rglob("*.py")) if path.is_dir() else [Path(str(path).split("::", 1)[0])]
+
+
+def _bytes(path: Path | None) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else ""
 
 
 def begin(folder: Path, plan: str) -> None:

@@ -78,6 +78,24 @@ def test_a_run_goes_on_with_what_has_no_verdict_and_with_nothing_else(tmp_path: 
     assert load(tmp_path).cells == first.cells, "nothing is lost"
 
 
+@pytest.mark.parametrize("changed", ["suite/test_a.py", "my.sys", "adapter.py", "verifier"])
+def test_a_run_does_not_go_on_with_something_else(
+    tmp_path: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    for name in ("suite/test_a.py", "my.sys", "adapter.py", "verifier"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("before")
+    prepared = launch.Prepared(tmp_path / "my.sys", Path("/ctl.exe"), {}, {"wine": "abc"}, tmp_path / "verifier")
+    monkeypatch.setattr(launch, "prepare", lambda request, watcher: prepared)
+    adapter = f"{tmp_path / 'adapter.py'}:Mine"
+    request = launch.Request(("wine",), ("e1000",), suite=(tmp_path / "suite",), adapter=adapter)
+    launch.execute(request, tmp_path / "run", watcher, launch.Options(resume=True))
+    launch.execute(request, tmp_path / "run", watcher, launch.Options(resume=True))
+    (tmp_path / changed).write_text("after")
+    with pytest.raises(UsageError, match="is one of other"):
+        launch.execute(request, tmp_path / "run", watcher, launch.Options(resume=True))
+
+
 def test_a_shard_says_so(tmp_path: Path, watcher: Watcher) -> None:
     request = launch.Request(("wine",), ("e1000", "pcnet", "rtl8139"))
     second = launch.execute(request, tmp_path, watcher, launch.Options(shard=(2, 2)))
