@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from harness.history import questions
 from harness.history.store import History
 from harness.matrix.cells import Cell
 from harness.matrix.select import Planned
-from harness.report.results import FILE_NAME, CellResult, Results, load
+from harness.report.results import FILE_NAME, CellResult, Results, load, load_run
 from harness.report.status import Status
 
 
@@ -35,14 +36,19 @@ class Latest:
 
 
 def records(runs: Path) -> Iterator[Results]:
-    """All records under a folder, the latest first; what is not a record is passed over."""
+    """All records under a folder, the latest first, each read when it is asked for; what is none is passed over."""
+    for file in sorted_records(runs, "*"):
+        with contextlib.suppress(UsageError):
+            yield load(file)
+
+
+def sorted_records(runs: Path, pattern: str) -> list[Path]:
+    """The records in folders of such a name, those of the latest runs first."""
     found = []
-    for file in runs.glob(f"*/{FILE_NAME}"):
-        try:
-            found.append(load(file))
-        except UsageError:
-            continue
-    yield from sorted(found, key=lambda results: results.run.started, reverse=True)
+    for file in runs.glob(f"{pattern}/{FILE_NAME}"):
+        with contextlib.suppress(UsageError):
+            found.append((load_run(file).started, file))
+    return [file for _, file in sorted(found, reverse=True)]
 
 
 def latest(cells: Sequence[Cell], found: Iterable[Results]) -> list[Latest]:
@@ -55,6 +61,8 @@ def latest(cells: Sequence[Cell], found: Iterable[Results]) -> list[Latest]:
             for driver in ("", result.driver):  # a cell without a label means any build
                 cell = Cell(result.guest, result.nic, driver)
                 seen.setdefault(cell, Latest(cell, result, results.run.id, results.run.started))
+        if seen.keys() >= set(cells):
+            break
     return [replace(seen[cell], cell=cell) if cell in seen else Latest(cell) for cell in cells]
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.report.results import load
+from harness.report.results import load_run
 
 CELLS = "cells"
 
@@ -33,7 +33,7 @@ def apply(runs: Path, bounds: Bounds, now: datetime, spare: Sequence[Path] = ())
     nights: list[tuple[datetime, Path, int]] = []
     for cells in runs.glob(f"nightly-*/{CELLS}"):
         try:
-            run = load(cells.parent).run
+            run = load_run(cells.parent)
             started = datetime.fromisoformat(run.started)
         except (UsageError, ValueError):
             continue

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,12 +16,13 @@ from harness.errors import LabError, UsageError
 from harness.history import questions
 from harness.history.store import History, opened
 from harness.matrix import launch
+from harness.matrix.overview import sorted_records
 from harness.nightly import keep
 from harness.nightly.compare import Comparison, compare
 from harness.nightly.known import Known
 from harness.report import markdown
 from harness.report.progress import Watcher
-from harness.report.results import FILE_NAME, Results, load
+from harness.report.results import FILE_NAME, Results, load, load_run
 
 PREFIX = "nightly-"
 RESUME_HOURS = 20.0
@@ -95,31 +97,29 @@ def run(
     return Night(results, comparison, folder)
 
 
-def records(runs: Path) -> Iterable[Results]:
+def records(runs: Path) -> Iterator[Results]:
     """The records of all nights, oldest first."""
-    found = []
-    for file in runs.glob(f"{PREFIX}*/{FILE_NAME}"):
-        try:
-            found.append(load(file))
-        except UsageError:
-            continue
-    return sorted(found, key=lambda results: results.run.started)
+    for file in reversed(sorted_records(runs, f"{PREFIX}*")):
+        with contextlib.suppress(UsageError):
+            yield load(file)
 
 
 def absorb(history: History, runs: Path, say: Callable[[str], None]) -> None:
     """Take nights into the history that ended between their record and it (a kill at that moment)."""
     known = {row["id"] for row in history.rows("SELECT id FROM run")}
-    for results in records(runs):
-        if results.run.ended and results.run.id not in known:
-            history.add(results, nightly=True)
-            say(f"run {results.run.id} was missing in the history; it is there now")
+    for file in reversed(sorted_records(runs, f"{PREFIX}*")):
+        with contextlib.suppress(UsageError):
+            run = load_run(file)
+            if run.ended and run.id not in known:
+                history.add(load(file), nightly=True)
+                say(f"run {run.id} was missing in the history; it is there now")
 
 
 def unfinished(runs: Path, now: datetime) -> Path | None:
     """The folder of the latest night, when that was killed and is not too old."""
     for file in sorted(runs.glob(f"{PREFIX}*/{FILE_NAME}"), reverse=True):
         try:
-            run = load(file).run
+            run = load_run(file)
             hours = (now.astimezone(UTC) - datetime.fromisoformat(run.started)).total_seconds() / 3600
         except (UsageError, ValueError, TypeError):
             continue

@@ -35,6 +35,14 @@ def test_the_latest_run_of_each_cell_counts(tmp_path: Path) -> None:
     ]
 
 
+def test_no_more_records_are_read_than_it_takes(tmp_path: Path) -> None:
+    for day in range(1, 10):
+        record(tmp_path / f"x{10 - day}", f"2026-01-0{day}", "pcnet" if day == 7 else "e1000", Status.PASSED)
+    found = overview.records(tmp_path)
+    overview.latest([Cell("wine", "e1000"), Cell("wine", "pcnet")], found)
+    assert next(found).run.started == "2026-01-06", "from the 9th to the 7th they were read"
+
+
 def test_the_command_tells_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from harness.report.results import (
     RunInfo,
     dumps,
     load,
+    load_run,
     write,
     write_text,
 )
@@ -32,6 +33,20 @@ CASE = CaseResult(
     findings=(Finding(Verdict.ALTERED, 7, 3, "udp.dstport", "9000", "10275", "two\nlines"),),
     evidence={"frames": "5-9"},
 )
+
+
+def test_what_is_said_of_the_run_is_read_without_the_cells(tmp_path: Path) -> None:
+    write(Results(RUN, (CellResult("wine", "e1000", Status.FAILED, cases=(CASE,) * 500),)), tmp_path)
+    assert load_run(tmp_path) == load(tmp_path).run == RUN
+    file = tmp_path / "results.json"
+    file.write_text(file.read_text()[:-100])
+    assert load_run(tmp_path) == RUN, "the cells do not matter"
+    file.write_text(json.dumps({"cells": [], "run": {"id": "r2", "started": "x"}, "schema": SCHEMA}))
+    assert load_run(file) == RunInfo("r2", "x"), "in any order"
+    for wrong in ("", "{", '{"schema": 1,\n "run": {"id": 1}}', json.dumps({"schema": SCHEMA + 1, "run": {}})):
+        file.write_text(wrong)
+        with pytest.raises(UsageError):
+            load_run(tmp_path)
 
 
 def results(*statuses: Status, fault: str = "") -> Results:
