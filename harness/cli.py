@@ -18,8 +18,7 @@ import typer
 from harness import __version__
 from harness.commands import nights, runs, scale
 from harness.commands.options import Adapter, Cold, ConfigFile, Driver, Json, NoInstall, Output
-from harness.commands.runs import EXIT_INTERRUPTED
-from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, HarnessError, UsageError
+from harness.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, HarnessError, UsageError
 
 if TYPE_CHECKING:
     from harness.images.cache import Entry

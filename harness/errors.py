@@ -17,6 +17,7 @@ EXIT_PASSED = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_LAB = 3
+EXIT_INTERRUPTED = 130  # after Ctrl-C or SIGTERM, as shells have it (128 + SIGINT); results are written all the same
 
 
 class HarnessError(Exception):

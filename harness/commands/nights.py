@@ -27,9 +27,7 @@ from harness.commands.options import (
     Scheduler,
     Suite,
 )
-from harness.errors import EXIT_PASSED
-
-EXIT_INTERRUPTED = 130
+from harness.errors import EXIT_INTERRUPTED, EXIT_PASSED
 
 
 def add_to(app: typer.Typer) -> None:

@@ -29,13 +29,11 @@ from harness.commands.options import (
     Shard,
     Suite,
 )
+from harness.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from harness.matrix.launch import Options, Request
     from harness.report.results import Results
-
-EXIT_INTERRUPTED = 130
-"""Exit code after Ctrl-C or SIGTERM, as shells have it (128 + SIGINT); the results are written all the same."""
 
 
 def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:

@@ -1,6 +1,6 @@
 """The questions people ask of the history: first bad run and build, flakes, slowest cases, trends, estimates.
 
-Each is one query and a frozen value; nothing here changes the file.
+Each is a query or two and a frozen value; nothing here changes the file.
 """
 
 from __future__ import annotations

@@ -16,9 +16,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def render(results: Results) -> str:
     """The XML text. An inconclusive case is an ``error``, as JUnit has it: the test could not be judged."""
     suites = ET.Element("testsuites", name=f"harness {results.run.id}")
-    several = len({cell.driver for cell in results.cells}) > 1
-    for cell in results.cells:
-        names = (cell.guest, cell.nic, *((cell.driver,) if several else ()))
+    for cell, names in zip(results.cells, results.titles(), strict=True):
         suites.append(_suite(cell, names, results.run.started))
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"

@@ -25,7 +25,8 @@ def render(results: Results, comparison: Comparison | None = None) -> str:
         "",
         f"Run `{results.run.id}`, {results.run.started}.",
     ]
-    several = len({cell.driver for cell in results.cells}) > 1
+    names = results.titles()
+    several = any(len(name) > 2 for name in names)
     if results.run.interrupted:
         lines += ["", "**It was interrupted.**"]
     if comparison is not None:
@@ -41,9 +42,9 @@ def render(results: Results, comparison: Comparison | None = None) -> str:
             lines += _section(title, getattr(comparison, name), driver=several)
         lines += [f"- known failure that did not occur: {_plain(text)}" for text in comparison.unneeded]
     lines += ["", "| cell | | passed | failed | inconclusive | seconds |", "| --- | --- | ---: | ---: | ---: | ---: |"]
-    for cell in results.cells:
+    for cell, names_of in zip(results.cells, names, strict=True):
         counts = Counter(case.status for case in cell.cases)
-        name = " x ".join((cell.guest, cell.nic, *([_plain(cell.driver)] if several else ())))
+        name = " x ".join(map(_plain, names_of))
         name += f" ({_plain(cell.reason)})" if cell.reason else ""
         numbers = (counts[status] for status in (Status.PASSED, Status.FAILED, Status.INCONCLUSIVE))
         fields = " | ".join(str(number or "") for number in numbers)

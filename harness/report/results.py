@@ -177,6 +177,11 @@ class Results:
             return EXIT_USAGE
         return exit_code(cell.status for cell in self.cells)
 
+    def titles(self) -> list[tuple[str, ...]]:
+        """What each cell is called: guest, NIC and, where there are several, the driver build, if it is known."""
+        several = len({cell.driver for cell in self.cells if cell.driver}) > 1
+        return [(cell.guest, cell.nic, *((cell.driver,) if several and cell.driver else ())) for cell in self.cells]
+
     def counts(self) -> dict[Status, int]:
         """Number of cases by status."""
         counts = dict.fromkeys(Status, 0)

@@ -68,11 +68,8 @@ def cells(results: Results) -> Table:
 
 def _names(results: Results) -> list[list[str]]:
     """Of each cell what it is called by: its NIC, with guest and driver where there are several."""
-    guests, drivers = ({getattr(cell, name) for cell in results.cells} for name in ("guest", "driver"))
-    return [
-        [*([cell.guest] if len(guests) > 1 else []), cell.nic, *([cell.driver] if len(drivers) > 1 else [])]
-        for cell in results.cells
-    ]
+    several = len({cell.guest for cell in results.cells}) > 1
+    return [list(title if several else title[1:]) for title in results.titles()]
 
 
 def _field(cases: list[CaseResult]) -> str:

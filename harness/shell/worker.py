@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_USAGE
+from harness.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_USAGE
 from harness.matrix import catalogue
 from harness.matrix.cells import CellJob
 from harness.matrix.worker import INTERRUPTED, session, verdict
@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # what is imported before the namespaces are entered must not
     from harness.session.start import Ready
 
 _EXITS = {"driver": EXIT_FAILED, "user": EXIT_USAGE}
-EXIT_INTERRUPTED = 130
 
 
 def main(arguments: list[str]) -> int:

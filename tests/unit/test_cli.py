@@ -12,8 +12,7 @@ import pytest
 
 from harness import resources
 from harness.cli import run_app
-from harness.commands.runs import EXIT_INTERRUPTED
-from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, LabError, UsageError
+from harness.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, LabError, UsageError
 from harness.matrix import launch
 from harness.matrix.cells import Cell
 from harness.report.progress import Watcher

@@ -85,6 +85,12 @@ def test_junit_tells_driver_builds_apart() -> None:
     ]
 
 
+def test_a_cell_without_a_driver_changes_no_other_ones_name() -> None:
+    cells = (replace(RESULTS.cells[0], driver="my.sys"), CellResult("wine", "pcnet", Status.SKIPPED, "not here"))
+    suites = ET.fromstring(junit.render(Results(RESULTS.run, cells)).encode())
+    assert [suite.get("name") for suite in suites] == ["wine--virtio-net", "wine--pcnet"]
+
+
 def test_junit_tells_of_a_cell_that_had_no_cases() -> None:
     suites = ET.fromstring(junit.render(RESULTS).encode())
     error = suites.find("testsuite[@name='wine--rtl8139']/testcase/error")
