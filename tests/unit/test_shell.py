@@ -102,7 +102,7 @@ def test_keys_go_to_the_guest_as_they_are_and_one_key_leaves(sink: tuple[int, in
         os.write(keys, b"a\x03\x04")
         while len(b"".join(seen)) < 3 and select.select([sink[0]], [], [], 5.0)[0]:
             seen.append(os.read(sink[0], 100))
-        os.write(keys, b"\x1d")
+        os.write(keys, b"\x1dexit")  # what ends the program is not for it any more
 
     threading.Thread(target=person).start()
     program = Program()
