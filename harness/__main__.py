@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# ``python -m harness`` searches the current folder first, where a queue.py would stand for Python's own. So the folder
+# is taken out before anything else is imported, unless it is the checkout.
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != _ROOT:
+    del sys.path[0]
+    sys.path.append(_ROOT)
+
+from pathlib import Path  # noqa: E402
 
 # numpy multiplies no matrices here: the threads that it would start for that cost each process time and memory.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -15,6 +24,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    from harness import children, modules
+
+    children.renew_interpreter()
+    modules.add_users_folders()
     from harness.setup import bootstrap
     from harness.setup.console import SetupError
 

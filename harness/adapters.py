@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import modules
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def find(reference: str) -> type[DriverAdapter]:
     from harness.adapter import DriverAdapter
 
     place, _, name = reference.rpartition(":")
+    modules.add_users_folders(Path.cwd())
     try:
         if place.endswith(".py"):
             spec = importlib.util.spec_from_file_location(Path(place).stem, place)

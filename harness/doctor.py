@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from harness import children
 from harness.errors import EXIT_LAB, EXIT_PASSED, EXIT_USAGE, LabError
 from harness.setup import debian
 
@@ -174,7 +175,7 @@ def _disk() -> Check:
 
 def _answer(argv: list[str]) -> tuple[int, str]:
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+        done = children.run(argv, seconds=20)
     except FileNotFoundError:
         return 127, f"{argv[0]} is not installed"
     except subprocess.TimeoutExpired:

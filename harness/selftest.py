@@ -8,8 +8,6 @@ tells all.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from harness import resources
+from harness import children, resources
 from harness.errors import EXIT_FAILED, EXIT_PASSED, HarnessError, UsageError
 from harness.report.results import FILE_NAME, load
 
@@ -89,8 +87,7 @@ def closing_line(steps: Sequence[StepResult], seconds: float) -> str:
 def _call(name: str, checkout: Path, module: str, *arguments: str) -> tuple[int, float]:
     print(f"== {name}", flush=True)
     started = time.monotonic()
-    argv = [sys.executable, "-m", module, *arguments]
-    code = subprocess.run(argv, cwd=checkout, stdin=subprocess.DEVNULL).returncode
+    code = children.run_worker(children.python(module, *arguments), checkout)
     return code, time.monotonic() - started
 
 

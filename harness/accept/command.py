@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from harness import resources
+from harness import children
 from harness.accept import observations, report
 from harness.errors import EXIT_PASSED, UsageError
 from harness.guests import windows
@@ -32,9 +30,8 @@ def run(name: str, folder: Path, steps: tuple[str, ...], *, as_json: bool = Fals
             f"no image of a Windows guest {name!r} (there are: {known})", mend="`harness image build windows` makes one"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "harness.accept.worker", name, str(folder.absolute()), *steps]
-    environment = os.environ | {"PYTHONPATH": str(resources.PACKAGE.parent)}
-    code = subprocess.run(namespace.command(argv), stdin=subprocess.DEVNULL, env=environment, check=False).returncode
+    argv = children.python("harness.accept.worker", name, str(folder.absolute()), *steps)
+    code = children.run_worker(namespace.command(argv))
     text = folder / report.TEXT_FILE
     if text.is_file():
         print((folder / report.JSON_FILE).read_text() if as_json else text.read_text(), end="")

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness import children
 from harness.capture import pcapng
 from harness.capture.frames import CapturedFrame, Checksum, Dissection
 from harness.errors import AwaitTimeout, LabError
@@ -76,7 +77,14 @@ class Dissector:
     """
 
     def __init__(self, interface: str, log: Path) -> None:
-        self._child = Child("the dissector (tshark)", ARGUMENTS, log, pipe_input=True, pipe_output=True)
+        self._child = Child(
+            "the dissector (tshark)",
+            ARGUMENTS,
+            log,
+            pipe_input=True,
+            pipe_output=True,
+            environment=children.wireshark_environment(),
+        )
         _parser()  # while tshark starts
         self._known: dict[int, Dissection] = {}
         self._numbers = array("Q", [0])  # of the frames that tshark was fed, which it counts from 1

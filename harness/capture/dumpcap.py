@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from harness import children
 from harness.capture.frames import CapturedFrame
 from harness.capture.pcapng import PcapngReader
 from harness.errors import LabError
@@ -40,7 +41,9 @@ class Record:
         path.unlink(missing_ok=True)  # its old content, if it is open somewhere, stays as it is
         argv = ["dumpcap", "-q", "-i", interface, "-B", str(buffer_mib), "-n", "-w", "-"]
         with Growth(path) as growth:
-            self._child = Child("the capture (dumpcap)", argv, log, into=path)
+            self._child = Child(
+                "the capture (dumpcap)", argv, log, into=path, environment=children.wireshark_environment()
+            )
             try:
                 growth.until(self._ready, "dumpcap to begin its file", seconds, detail=self._child.tail)
                 self._reader = PcapngReader(path)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
+from harness import children
 from harness.errors import UsageError
 
 _MAGIC = (
@@ -116,8 +117,8 @@ class Source:
             raise UsageError(
                 f"{self.path} is compressed with {self.compression}, which nothing here can read", mend=mend
             )
-        self._process = subprocess.Popen(
-            [command, "-dc", "--", str(self.path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+        self._process = children.start(
+            [command, "-dc", "--", str(self.path.absolute())], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
         )
         assert self._process.stdout is not None
         return self._process.stdout

@@ -14,6 +14,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness import children
 from harness.capture import pcapng
 from harness.capture.frames import CapturedFrame, Checksum, Dissection
 from harness.errors import LabError
@@ -69,9 +70,13 @@ def dissect_file(path: Path, wanted: Container[int]) -> dict[int, Dissection]:
     known: dict[int, Dissection] = {}
     fields = [word for name in _FIELDS for word in ("-e", name)]
     form = ("-E", f"separator={_BETWEEN.decode()}", "-E", f"aggregator={_WITHIN.decode()}", "-E", "occurrence=a")
-    arguments = [_tshark(), "-n", "-r", str(path), *_OPTIONS, "-T", "fields", *form, *fields]
-    process = subprocess.Popen(
-        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=1 << 20
+    arguments = [_tshark(), "-n", "-r", str(path.absolute()), *_OPTIONS, "-T", "fields", *form, *fields]
+    process = children.start(
+        arguments,
+        environment=children.wireshark_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=1 << 20,
     )
     assert process.stdout is not None
     try:
@@ -154,7 +159,7 @@ def show(frames: Sequence[CapturedFrame], seconds: float = 20.0) -> list[str]:
     data = b"".join((pcapng.section("frame"), *packets))
     arguments = [_tshark(), "-n", "-r", "-", *_OPTIONS, "-V"]
     try:
-        done = subprocess.run(arguments, input=data, capture_output=True, timeout=seconds, check=False)
+        done = children.feed(arguments, data, environment=children.wireshark_environment(), seconds=seconds)
     except (OSError, subprocess.TimeoutExpired):
         return [""] * len(frames)
     said = done.stdout.decode(errors="replace")

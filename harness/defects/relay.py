@@ -7,12 +7,12 @@ import heapq
 import random
 import selectors
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from harness import children
 from harness.errors import AwaitTimeout, LabError
 from harness.model.checksum import partial_checksum
 
@@ -164,6 +164,6 @@ def _packets(name: str) -> socket.socket:
 
 
 def _ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    done = children.run(["ip", *words])
     if done.returncode:
         raise LabError(f"ip {' '.join(words)}: {done.stderr.strip()}")

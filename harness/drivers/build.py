@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from harness import resources
+from harness import children, resources
 from harness.errors import LabError, UsageError
 
 COMPILER = "x86_64-w64-mingw32-gcc"
@@ -181,7 +181,7 @@ def _files(sources: Path) -> list[Path]:
 @cache
 def _compiler_version() -> str:
     try:
-        run = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
+        run = children.run([COMPILER, "--version"], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise LabError(f"the drivers need {COMPILER}, which does not run", mend=MEND) from error
     return run.stdout
@@ -265,7 +265,7 @@ def _link(product: _Product, out: Path, objects: Sequence[Path]) -> None:
 
 @cache
 def _kernel_headers() -> tuple[str, ...]:
-    run = subprocess.run([COMPILER, "-print-sysroot"], capture_output=True, text=True, check=False)
+    run = children.run([COMPILER, "-print-sysroot"])
     roots = [Path(run.stdout.strip() or "/usr/x86_64-w64-mingw32"), Path("/usr/share/mingw-w64"), Path("/usr")]
     for root in roots:
         for include in (root / "include" / "ddk", root / "mingw" / "include" / "ddk"):
@@ -276,9 +276,9 @@ def _kernel_headers() -> tuple[str, ...]:
 
 def _run(command: list[str], failure: str, folder: Path | None = None) -> None:
     # The environment must not change the output: SOURCE_DATE_EPOCH, LANG and the like stay out.
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
+    environment = {"PATH": children.path(), "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
     try:
-        run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+        run = children.run(command, environment=environment, folder=folder)
     except OSError as error:
         raise LabError(f"the drivers need {command[0]}, which does not run", mend=MEND) from error
     if run.returncode != 0:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from harness import children
 from harness.drivers.check import ERROR_INVALID_IMAGE_HASH, Point, check
 from harness.errors import LabError, UsageError
 
@@ -110,9 +111,10 @@ def sign(path: Path, out: Path, *, signer: Certificate | None = None) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".sign-", dir=out.parent) as name:
             made = Path(name) / out.name
-            words = ["sign", "-h", "sha256", "-ph", "-certs", str(signer.pem), "-key", str(signer.key)]
+            words = ["sign", "-h", "sha256", "-ph", "-certs", str(signer.pem.absolute())]
+            words += ["-key", str(signer.key.absolute())]
             words += ["-time", str(signer.made), "-n", path.stem]
-            run = _run([*words, "-in", str(path), "-out", str(made)])
+            run = _run([*words, "-in", str(path.absolute()), "-out", str(made.absolute())])
             if run.returncode or not made.is_file():
                 raise UsageError(f"{path} cannot be signed: {_reason(run)}", detail=run.stdout + run.stderr)
             made.replace(out)
@@ -170,7 +172,7 @@ def _value(path: Path, signers: list[x509.Certificate]) -> Point:
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as scratch:
         trusted = Path(scratch) / "signers.pem"  # in test mode the chain does not matter: whoever signed is trusted
         trusted.write_bytes(b"".join(one.public_bytes(serialization.Encoding.PEM) for one in signers))
-        run = _run(["verify", "-CAfile", str(trusted), "-in", str(path)])
+        run = _run(["verify", "-CAfile", str(trusted), "-in", str(path.absolute())])
     mismatch = "MISMATCH" in run.stdout
     ok = run.returncode == 0 and not mismatch
     detail = "verified by osslsigncode" if ok else f"not verified: {'digest differs' if mismatch else _reason(run)}"
@@ -239,7 +241,7 @@ def _signature_only() -> x509.KeyUsage:
 
 def _run(words: list[str]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run([TOOL, *words], capture_output=True, text=True, errors="replace", check=False)
+        return children.run([TOOL, *words])
     except FileNotFoundError as error:
         raise LabError(f"{TOOL} is missing", mend=MEND) from error
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness import children
 from harness.errors import LabError
 from harness.images import closure, kernel, keys, prefix
 
@@ -140,7 +140,7 @@ def run(argv: list[str]) -> str:
         LabError: the tool is missing or failed.
     """
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = children.run(argv)
     except FileNotFoundError as error:
         package = {
             "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 import pefile
 
+from harness import children
 from harness.errors import LabError
 
 
@@ -61,7 +61,7 @@ def elf_closure(tree: Path, files: Iterable[Path]) -> list[Path]:
             "--list",
             file,
         ]
-        listed = subprocess.run(argv, capture_output=True, text=True, check=False)
+        listed = children.run(argv)
         missing = [line.split()[0] for line in listed.stdout.splitlines() if line.endswith("not found")]
         if listed.returncode or missing:
             why = f"{', '.join(missing)} not found" if missing else listed.stderr.strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import children
 from harness.errors import LabError, UsageError
 
 _MERGED = ("bin", "sbin", "lib", "lib64")  # folders that a merged /usr has as links
@@ -87,10 +87,10 @@ def unpack(
         "-",
         *sources.lines,
     ]
-    environment = os.environ | {"TMPDIR": str(scratch), "LC_ALL": "C"}
+    environment = children.tool_environment({"TMPDIR": str(scratch), "LC_ALL": "C"})
     with (
         log.open("wb") as errors,
-        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment) as run,
+        children.start(argv, environment=environment, stdout=subprocess.PIPE, stderr=errors) as run,
     ):
         assert run.stdout is not None
         try:

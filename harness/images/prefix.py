@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness import children
 from harness.errors import LabError
 
 PREFIX = "wine"
@@ -37,11 +38,11 @@ def make(tree: Path) -> None:
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     argv = ["unshare", *user, "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", _MAKE, "sh", str(tree)]
     try:
-        run = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False)
+        run = children.run(argv, seconds=_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise LabError(f"Wine did not make its prefix within {_SECONDS:.0f} s") from error
     if run.returncode:
-        said = (run.stderr + run.stdout).decode(errors="replace").strip()
+        said = (run.stderr + run.stdout).strip()
         raise LabError(
             f"Wine could not make its prefix: {said.splitlines()[-1] if said else f'exit code {run.returncode}'}",
             mend="the builder needs mount and PID namespaces (root, or unprivileged user namespaces)",

@@ -6,11 +6,12 @@ import contextlib
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from harness import children
 from harness.errors import LabError
 from harness.lab.growth import Growth
 
@@ -28,6 +29,7 @@ class Child:
         log: file that takes its error output, and its standard output unless that goes elsewhere.
         pipe_input, pipe_output: give ``stdin`` and ``stdout`` as unbuffered pipes.
         into: file that takes its standard output; replaced when it exists.
+        environment: all of its environment; ``children.tool_environment()`` when not given.
 
     Raises:
         LabError: the program is not installed.
@@ -42,14 +44,16 @@ class Child:
         pipe_input: bool = False,
         pipe_output: bool = False,
         into: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.log = log
         with log.open("ab") as sink, into.open("wb") if into else contextlib.nullcontext(sink) as output:
             self._log_start = sink.tell()
             try:
-                self._process = subprocess.Popen(
+                self._process = children.start(
                     ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+                    environment=environment,
                     stdin=subprocess.PIPE if pipe_input else subprocess.DEVNULL,
                     stdout=subprocess.PIPE if pipe_output else output,
                     stderr=sink,

@@ -10,11 +10,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import children
 from harness.errors import LabError
 from harness.lab import namespace
 
@@ -34,12 +34,11 @@ def begin(arguments: Sequence[str]) -> None:
     if command not in COMMANDS or any(word.split("=")[0] in _SETTINGS for word in arguments):
         return
     with contextlib.suppress(LabError, OSError):
-        _waiting = subprocess.Popen(
-            namespace.command([sys.executable, "-m", WORKER, WAIT]),
+        _waiting = children.start_worker(
+            namespace.command(children.python(WORKER, WAIT)),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            new_session=True,
         )
 
 

@@ -12,7 +12,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
+from harness import children
 from harness.errors import LabError
 from harness.lab import namespace
 from harness.matrix import ahead
@@ -39,7 +39,7 @@ Observer = Callable[[Cell, Event], None]
 
 def command(job_file: Path, *, isolated: bool, worker: str = WORKER) -> list[str]:
     """The worker's command line, in namespaces of its own when the cell is isolated."""
-    plain = [sys.executable, "-m", worker, str(job_file)]
+    plain = children.python(worker, str(job_file))
     if not isolated:
         return plain
     return namespace.command(plain)
@@ -75,12 +75,10 @@ class CellProcess:
                     return result
                 file = self.job.save()
                 fits = self.job.isolated and self._worker == WORKER
-                self._process = (fits and ahead.take(file, needs(self.job))) or subprocess.Popen(
+                self._process = (fits and ahead.take(file, needs(self.job))) or children.start_worker(
                     command(file, isolated=self.job.isolated, worker=self._worker),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
                     stderr=log,
-                    start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its workers in order
+                    new_session=True,  # Ctrl-C reaches the parent alone, which ends its workers in order
                 )
             process = self._process
             try:

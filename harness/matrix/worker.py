@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from harness import adapters, resources
+from harness import adapters, modules, resources
 from harness.errors import Failure, HarnessError, UsageError, interruption, writing
 from harness.lab import namespace
 from harness.matrix.cells import CellJob
@@ -133,6 +133,8 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 def main(arguments: list[str]) -> int:
     """Run the cell that the file named by the first argument describes, or the one that is waited for."""
     emit = _private_stdout()
+    modules.prefer_own()
+    modules.add_users_folders(Path.cwd())
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     path = _awaited() if arguments[0] == WAIT else Path(arguments[0])

@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 
-from harness import __version__, resources
+from harness import __version__, children, resources
 
 _TOOLS = {
     "qemu": ("qemu-system-x86_64", "--version"),
@@ -62,7 +62,7 @@ def _libvirt() -> str:
 
 def _first_number(argv: tuple[str, ...]) -> str:
     try:
-        answer = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+        answer = children.run(argv, seconds=20)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     first = (answer.stdout.splitlines() or [""])[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+
+from harness import children
 
 EXIT_USAGE = 2
 EXIT_LAB = 3
@@ -41,17 +42,11 @@ def run(
     tail: deque[str] = deque(maxlen=25)
     started = time.monotonic()
     try:
-        with subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            text=True,
-            errors="replace",
-        ) as process:
+        own = children.setup_environment(environment)
+        with children.start(argv, environment=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             assert process.stdout is not None
-            for line in process.stdout:
+            for said in process.stdout:
+                line = said.decode(errors="replace")
                 tail.append(line.rstrip())
                 if text := watch(line.rstrip()):
                     say(f"[{time.monotonic() - started:4.0f} s] {text}")

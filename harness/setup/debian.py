@@ -7,12 +7,12 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sysconfig
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import children
 from harness.setup.console import EXIT_USAGE, SetupError, run, say
 
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -113,7 +113,7 @@ def _right_to_install(wanted: Sequence[Package]) -> list[str]:
     if os.geteuid() == 0:
         return []
     sudo = find_command("sudo")
-    if sudo and not subprocess.run([sudo, "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True).returncode:
+    if sudo and not children.run([sudo, "-n", "true"]).returncode:
         return [sudo, "-n"]
     raise SetupError(
         f"Debian packages are missing, and this user may not install any; run: {install_command(wanted)}",

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import __version__
+from harness import __version__, children
 from harness.setup.console import SetupError, run, say
 
 STAMP = "harness-setup.json"
@@ -143,5 +143,4 @@ def reenter(python: Path, arguments: list[str]) -> None:
     """
     if os.environ.get("HARNESS_ENTERED") == str(python):
         raise SetupError(f"{python} still lacks what the project depends on; delete its folder and run again")
-    os.environ["HARNESS_ENTERED"] = str(python)
-    os.execv(python, [str(python), "-m", "harness", *arguments])
+    children.become(python, arguments, {"HARNESS_ENTERED": str(python)})

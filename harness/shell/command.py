@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness import children
 from harness.errors import UsageError
 from harness.matrix import launch
 from harness.matrix import run as matrix
@@ -47,7 +48,7 @@ def run(request: launch.Request, command: Sequence[str], output: Path | None) ->
         job = launch.job_of(request, prepared, cells[0], "shell", folder)
         line = [subprocess.list2cmdline(command)] if command else []
         argv = matrix.command(job.save(), isolated=job.isolated, worker=WORKER)
-        with _terminal_restored(), subprocess.Popen([*argv, *line]) as worker:
+        with _terminal_restored(), children.start_worker([*argv, *line], stdin=None, stdout=None) as worker:
             return worker.wait()
 
 

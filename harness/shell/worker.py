@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import modules
 from harness.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_USAGE
 from harness.matrix import catalogue
 from harness.matrix.cells import CellJob
@@ -28,6 +29,8 @@ _EXITS = {"driver": EXIT_FAILED, "user": EXIT_USAGE}
 
 def main(arguments: list[str]) -> int:
     """Be the shell of the cell that the first argument describes; a second one is the command to run in the guest."""
+    modules.prefer_own()
+    modules.add_users_folders(Path.cwd())
     job = CellJob.from_json(Path(arguments[0]).read_text(encoding="utf-8"))
     command = arguments[1] if len(arguments) > 1 else ""
     codes: list[int] = []

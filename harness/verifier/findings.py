@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import children
 from harness.verifier.rules import NOTES, rule
 from harness.verify.verdict import Finding, Verdict
 
@@ -71,9 +72,9 @@ class Symbols:
             return
         base = _image_base(self._debug)
         addresses = [hex(base + offset - 1) for offset in wanted]  # of the call, not of what it returns to
-        command = [_ADDR2LINE, "-f", "-e", str(self._debug), *addresses]
+        command = [_ADDR2LINE, "-f", "-e", str(self._debug.absolute()), *addresses]
         try:
-            answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+            answer = children.run(command, check=True).stdout.splitlines()
         except (OSError, subprocess.CalledProcessError):
             return
         for offset, function, where in zip(wanted, answer[::2], answer[1::2], strict=False):

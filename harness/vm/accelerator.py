@@ -14,6 +14,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness import children
 from harness.errors import LabError
 from harness.vm.libvirt import cache_folder
 
@@ -98,7 +99,7 @@ def _run(sector: Path, accelerator: str, seconds: float) -> str:
     ]
     deadline = time.monotonic() + seconds
     said = b""
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as qemu:
+    with children.start(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as qemu:
         assert qemu.stdout is not None
         assert qemu.stderr is not None
         while _WORD not in said and (left := deadline - time.monotonic()) > 0:
@@ -116,7 +117,7 @@ def _run(sector: Path, accelerator: str, seconds: float) -> str:
 
 def _version() -> str:
     try:
-        answer = subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True)
+        answer = children.run([QEMU, "--version"], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise LabError(f"{QEMU} does not run: {error}", mend="apt-get install qemu-system-x86") from error
     return answer.stdout.splitlines()[0]

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
 import string
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, errors, resources
+from harness import __version__, children, errors
 from harness.drivers import sign
 from harness.errors import HarnessError, LabError, UsageError
 from harness.images import cache, keys
@@ -287,11 +284,10 @@ def _run_worker(job: Job, say: Say) -> None:
 
     path = job.folder / "job.json"
     path.write_text(job.to_json(), encoding="utf-8")
-    argv = namespace.command([sys.executable, "-m", "harness.images.windows.worker", str(path)])
-    environment = os.environ | {"PYTHONPATH": str(resources.PACKAGE.parent)}
+    argv = namespace.command(children.python("harness.images.windows.worker", str(path)))
     error: dict[str, str] = {}
     with (job.folder / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment)
+        worker = children.start_worker(argv, stderr=log)
         try:
             assert worker.stdout is not None
             for line in worker.stdout:

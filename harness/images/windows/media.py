@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import shutil
 import struct
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from harness import children
 from harness.errors import LabError, UsageError
 from harness.images.windows.iso import Iso, Node
 from harness.images.windows.releases import Release, by_build
@@ -161,7 +161,7 @@ def _xml(iso: Iso, wim: Node) -> ET.Element:
                 file.write(iso.read(wim, offset, size))
             file.truncate(max(wim.size, file.tell()))
         command = ["wimlib-imagex", "info", str(copy), "--extract-xml", str(xml)]
-        run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        run = children.run(command)
         if run.returncode:
             reason = (run.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ").strip()
             raise UsageError(f"wimlib cannot read {wim.name} of {iso.path.name}: {reason}", mend="download it again")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness import children
 from harness.errors import LabError
 from harness.images.windows import answer as answers
 from harness.images.windows.packages import Ssh
@@ -83,10 +83,10 @@ def write(seed: Seed, out: Path) -> Path:
             "-joliet-long",
             "-r",
             "-o",
-            str(out),
+            str(out.absolute()),
             str(tree),
         ]
-        run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        run = children.run(command)
     if run.returncode:
         out.unlink(missing_ok=True)
         reason = (run.stderr.strip().splitlines() or ["no reason given"])[-1]

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import resources
+from harness import children, resources
 from harness.errors import LabError
 
 FILE = "state.json"
@@ -146,7 +145,7 @@ def qemu_img(*words: str) -> str:
         LabError: it is missing or failed; its words are quoted.
     """
     try:
-        run = subprocess.run(["qemu-img", *words], capture_output=True, text=True, errors="replace", check=False)
+        run = children.run(["qemu-img", *words])
     except FileNotFoundError as error:
         raise LabError("qemu-img is missing", mend="apt-get install qemu-utils") from error
     if run.returncode:
