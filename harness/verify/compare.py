@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.model.addresses import mac_text
 from harness.model.checksum import udp_checksum
 from harness.model.datagram import ChecksumRule, ExpectedDatagram
+from harness.verify.likeness import wrong_bytes
 from harness.verify.seen import ChecksumState, SeenDatagram, address_text
 from harness.verify.verdict import Observation
 
@@ -194,11 +195,11 @@ def _port(name: str, expected: int, seen: int) -> Difference:
 def payload_difference(expected: bytes, seen: bytes) -> Difference:
     """How two payloads differ: length, first differing byte, context, and the shape of the damage if it has one."""
     shared = min(len(expected), len(seen))
-    at = next((i for i in range(shared) if expected[i] != seen[i]), shared)
+    wrong = wrong_bytes(expected, seen)
+    at = int(wrong[0]) if len(wrong) else shared
     parts: list[str] = []
     if at < shared:
-        wrong = sum(1 for a, b in zip(expected, seen, strict=False) if a != b)
-        parts.append(f"first differing byte {at}, {wrong} of {shared} differ")
+        parts.append(f"first differing byte {at}, {len(wrong)} of {shared} differ")
         shift = seen.find(expected[:16]) if len(expected) >= 4 else -1
         back = expected.find(seen[:16]) if len(seen) >= 4 else -1
         if shift > 0:

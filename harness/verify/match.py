@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from harness.model.datagram import ExpectedDatagram, Prediction, SocketId
+from harness.verify.alike import Alike, grouped
 from harness.verify.bursts import BurstTracker
 from harness.verify.compare import SUPER_FRAME, Difference, Form, Slot, differences, equal, observations
-from harness.verify.nearest import damaged_frames, nearest_pairs
+from harness.verify.damaged import damaged_frames
+from harness.verify.nearest import nearest_pairs
 from harness.verify.reassemble import REPEATED
 from harness.verify.seen import ChecksumState, Other, SeenDatagram
 from harness.verify.verdict import Finding, Kind, Observation, Verdict
@@ -82,11 +84,7 @@ class Matcher:
             self._slots.extend(Slot(item) for item in prediction.datagrams)
             if prediction.burst is not None:
                 self._bursts.append(begun.trackers.get(prediction.step) or BurstTracker(prediction.burst))
-        self._index: dict[tuple[bytes, int, bytes], list[Slot]] = {}
-        for slot in self._slots:
-            for form in slot.forms:
-                key = (form.destination, form.expected.destination.port, form.expected.payload)
-                self._index.setdefault(key, []).append(slot)
+        self._index = grouped(self._slots)
         self._ports = dict(begun.ports)
         self.result = Matched(offload=begun.offload, findings=list(begun.findings), observed=dict(begun.observed))
 
@@ -120,16 +118,20 @@ class Matcher:
     def _exact(self, seen: SeenDatagram) -> bool:
         if not seen.complete or (seen.problems and any(item.field != REPEATED for item in seen.problems)):
             return False
-        for slot in self._index.get((seen.destination, seen.destination_port, seen.payload), ()):
-            if slot.seen is not None:
-                continue
-            for form in slot.forms:
-                if equal(form, seen, self._port(form.expected), form.expected.payload):
-                    slot.seen = seen
-                    self._take(form, seen)
-                    self.result.matched += 1
-                    self.result.pairs.append((slot.expected, seen))
-                    return True
+        fitting: list[tuple[int, Alike, Slot, Form]] = []
+        for group in self._index.get((seen.destination, seen.destination_port, seen.payload), ()):
+            slot = group.next()
+            form = self._form(slot, seen) if slot is not None else None
+            if slot is not None and form is not None:
+                fitting.append((group.place, group, slot, form))
+        if fitting:
+            _, group, slot, form = min(fitting, key=lambda item: item[0])
+            group.take()
+            slot.seen = seen
+            self._take(form, seen)
+            self.result.matched += 1
+            self.result.pairs.append((slot.expected, seen))
+            return True
         for again in (False, True):
             for burst in self._bursts:
                 taken = burst.take(seen, self._port(burst.burst.template), self.result.findings, again=again)
@@ -137,6 +139,10 @@ class Matcher:
                     self._take(taken, seen)
                     return True
         return False
+
+    def _form(self, slot: Slot, seen: SeenDatagram) -> Form | None:
+        """The form of the expected datagram that equals the seen one; ``None`` when none does."""
+        return next((f for f in slot.forms if equal(f, seen, self._port(f.expected), f.expected.payload)), None)
 
     def _take(self, form: Form, seen: SeenDatagram) -> None:
         """Book what a matched datagram teaches: its port, a partial checksum, repeated fragments, observed fields."""
@@ -170,9 +176,10 @@ class Matcher:
         """Whether it equals a datagram that has been matched already."""
         if not seen.complete or seen.problems:
             return False
-        for slot in self._index.get((seen.destination, seen.destination_port, seen.payload), ()):
-            first = slot.seen
-            if first is None or not any(equal(f, seen, self._port(f.expected), f.expected.payload) for f in slot.forms):
+        for group in self._index.get((seen.destination, seen.destination_port, seen.payload), ()):
+            slot = group.first_taken()
+            first = slot.seen if slot is not None else None
+            if slot is None or first is None or self._form(slot, seen) is None:
                 continue
             same_id = seen.identification == first.identification and seen.identification != 0
             detail = "the same IP identification: copied on the way" if same_id else "sent again by the guest"
@@ -209,10 +216,8 @@ class Matcher:
             return rest, list(others)
         taken: set[int] = set()
         for slot, seen in nearest_pairs(pending, rest, self._port):
-            form = min(
-                slot.forms, key=lambda item: len(differences(item, seen, self._port(item.expected), slot.payload))
-            )
-            found = differences(form, seen, self._port(form.expected), slot.payload)
+            every = (differences(form, seen, self._port(form.expected), slot.payload) for form in slot.forms)
+            found = min(every, key=len)
             fields = {item.field for item in found}
             if SUPER_FRAME in fields and fields <= {SUPER_FRAME, "ip.dont_fragment"}:
                 found = [item for item in found if item.field == SUPER_FRAME]
