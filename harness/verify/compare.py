@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from harness.model.addresses import mac_text
 from harness.model.checksum import udp_checksum
 from harness.model.datagram import ChecksumRule, ExpectedDatagram
-from harness.verify.likeness import wrong_bytes
+from harness.verify import wrong
 from harness.verify.seen import ChecksumState, SeenDatagram, address_text
 from harness.verify.verdict import Observation
 
@@ -195,11 +195,10 @@ def _port(name: str, expected: int, seen: int) -> Difference:
 def payload_difference(expected: bytes, seen: bytes) -> Difference:
     """How two payloads differ: length, first differing byte, context, and the shape of the damage if it has one."""
     shared = min(len(expected), len(seen))
-    wrong = wrong_bytes(expected, seen)
-    at = int(wrong[0]) if len(wrong) else shared
+    at = wrong.first(expected, seen)
     parts: list[str] = []
     if at < shared:
-        parts.append(f"first differing byte {at}, {len(wrong)} of {shared} differ")
+        parts.append(f"first differing byte {at}, {wrong.count(expected, seen)} of {shared} differ")
         shift = seen.find(expected[:16]) if len(expected) >= 4 else -1
         back = expected.find(seen[:16]) if len(seen) >= 4 else -1
         if shift > 0:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from harness.model.datagram import ChecksumRule, ExpectedDatagram
 from harness.model.frames import ChecksumField, Packet, encode
+from harness.verify import wrong
 from harness.verify.compare import Difference, Slot
-from harness.verify.likeness import wrong_bytes
 from harness.verify.seen import Other
 from harness.wsk.types import Endpoint, Family
 
@@ -57,7 +55,7 @@ def damaged_frames(
             continue
         sample = _sample(frame)
         for at, other in enumerate(candidates[:most]):
-            if len(wrong_bytes(sample, samples[id(other)])) > _FEW_BYTES:
+            if wrong.count(sample, samples[id(other)]) > _FEW_BYTES:
                 continue
             found = _damage(frame, other.data, slot.expected, port(slot.expected))
             if found is not None:
@@ -91,15 +89,18 @@ def _damage(frame: bytes, data: bytes, expected: ExpectedDatagram, port: int) ->
         frame = frame[:15] + bytes([frame[15] & 0xF0 | data[15] & 0x0F]) + data[16:18] + frame[18:]
     table = _ETHERNET_FIELDS + (_IPV4_FIELDS if expected.destination.family is Family.INET else _IPV6_FIELDS)
     starts = [start for start, _ in table]
-    places = wrong_bytes(frame, data)
-    fields = np.searchsorted(starts, places, side="right") - 1
+    differs = wrong.difference(frame, data)
     free = [name in _FREE or (name == "udp.source_port" and not port) for _, name in table]
-    wrong = np.array([number for number in fields.tolist() if not free[number]], dtype=np.int64)
-    if not 0 < len(wrong) <= _FEW_BYTES:
+    ends = [*starts[1:], len(frame)]
+    counts = [
+        0 if is_free else end - start - differs.count(0, start, end)
+        for start, end, is_free in zip(starts, ends, free, strict=True)
+    ]
+    if not 0 < sum(counts) <= _FEW_BYTES:
         return None
-    number = int(wrong[0])
+    number = next(at for at, count in enumerate(counts) if count)
     start, name = table[number]
-    end = starts[number + 1] if number + 1 < len(starts) else len(frame)
+    end = ends[number]
     return Difference(name, _short(frame[start:end]), _short(data[start:end]))
 
 

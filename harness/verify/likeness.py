@@ -54,13 +54,6 @@ def likeness(expected: Sequence[bytes], seen: Sequence[bytes], rows: Numbers, co
     return result
 
 
-def wrong_bytes(one: bytes, other: bytes) -> Numbers:
-    """Where two byte strings differ, as far as both reach."""
-    shared = min(len(one), len(other))
-    differs = np.frombuffer(one, np.uint8, shared) != np.frombuffer(other, np.uint8, shared)
-    return np.flatnonzero(differs).astype(np.int64)
-
-
 def _by_wrong_bytes(payloads: Sequence[bytes], lengths: Numbers, left: Numbers, right: Numbers) -> Numbers:
     """The likeness of pairs of one length, by the share of their sampled bytes that differ."""
     samples = np.zeros((len(payloads), _SAMPLE), dtype=np.uint8)

@@ -16,7 +16,6 @@ from harness.verify.alike import Alike, grouped
 from harness.verify.bursts import BurstTracker
 from harness.verify.compare import SUPER_FRAME, Difference, Form, Slot, differences, equal, observations
 from harness.verify.damaged import damaged_frames
-from harness.verify.nearest import nearest_pairs
 from harness.verify.reassemble import REPEATED
 from harness.verify.seen import ChecksumState, Other, SeenDatagram
 from harness.verify.verdict import Finding, Kind, Observation, Verdict
@@ -214,6 +213,8 @@ class Matcher:
                     pending.append(slot)
         if not pending:
             return rest, list(others)
+        from harness.verify.nearest import nearest_pairs  # late: numpy costs every cell's start, few cases need it
+
         taken: set[int] = set()
         for slot, seen in nearest_pairs(pending, rest, self._port):
             every = (differences(form, seen, self._port(form.expected), slot.payload) for form in slot.forms)
