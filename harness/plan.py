@@ -1,4 +1,4 @@
-"""The plan on disk (operations.jsonl): one JSON object per line: a header, then one line per step and per closing.
+"""The plan on disk (operations.jsonl): one JSON object per line: a header, one line per step and per closing, an end.
 
 Pure text in and out; the caller owns the file. The codec follows the dataclasses of ``operations`` and ``types``, so a
 new operation needs nothing here. Fields at their defaults are left out; bytes are hexadecimal. Reading gives back what
@@ -13,17 +13,19 @@ import json
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
+from harness import plan_end
 from harness.errors import UsageError
 from harness.verify.closing import Closing
 from harness.wsk.operations import Operation, Outcome, Step
 
-SCHEMA = 2
-_READ = (1, 2)  # 1 had no closings
+SCHEMA = 3
+_READ = (1, 2, 3)  # 1 had no closings, 2 no end
+CUT = "the plan has no last line: the run that wrote it did not come to its end, or the file was cut"
 _OPERATIONS: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Operation)}
 
 
@@ -52,11 +54,23 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole plan: header, steps and closings in order."""
+    """A plan: header, steps and closings in order.
+
+    Args:
+        header: its first line.
+        steps, closings: what was done, and how each case ended.
+        doubts: why the file cannot be what the run wrote, one line each.
+    """
 
     header: Header
     steps: tuple[Step, ...]
     closings: tuple[Closing, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def ends(self) -> bool:
+        """Whether plans of this schema end with a line that shows a cut or an edit."""
+        return self.header.schema >= plan_end.SINCE
 
 
 def header_line(header: Header) -> str:
@@ -82,15 +96,19 @@ def closing_line(closing: Closing) -> str:
 
 def lines(plan: Plan) -> Iterator[str]:
     """All lines of a plan, each without its line end; a case's closing follows all steps."""
-    yield header_line(plan.header)
-    for step in plan.steps:
-        yield step_line(step)
-    for closing in plan.closings:
-        yield closing_line(closing)
+    end = plan_end.End()
+    body = (header_line(plan.header), *map(step_line, plan.steps), *map(closing_line, plan.closings))
+    for line in body:
+        end.add(line)
+        yield line
+    if plan.ends:
+        yield end.line()
 
 
 def parse(text: Iterable[str]) -> Plan:
     """Read a plan from its lines (a file object will do).
+
+    A plan that was cut or edited is read all the same, and says so in ``doubts``.
 
     Raises:
         UsageError: a line is not JSON, or does not say what a plan's line must; the message names the line.
@@ -98,13 +116,20 @@ def parse(text: Iterable[str]) -> Plan:
     header: Header | None = None
     steps: list[Step] = []
     closings: list[Closing] = []
+    doubts: list[str] = []
+    counted, ended = plan_end.End(), False
     for number, line in enumerate(text, 1):
         if not line.strip():
             continue
         try:
             value = _load(line)
+            if ended:
+                doubts.append(f"the plan was changed after the run: line {number} follows its last line")
             if header is None:
                 header = _header(value)
+            elif plan_end.KEY in value:
+                ended = True
+                doubts += filter(None, [counted.difference(value[plan_end.KEY])])
             elif "closing" in value:
                 closings.append(_decode_fields(Closing, value["closing"], "closing"))
             else:
@@ -113,9 +138,11 @@ def parse(text: Iterable[str]) -> Plan:
                     raise _BadLineError(f"step {steps[-1].number} follows step {steps[-2].number}")
         except (_BadLineError, RecursionError) as error:
             raise UsageError(f"operations plan, line {number}: {error}") from None
+        counted.add(line)
     if header is None:
         raise UsageError("operations plan: it is empty", mend='its first line must be the header {"schema": 1, ...}')
-    return Plan(header, tuple(steps), tuple(closings))
+    plan = Plan(header, tuple(steps), tuple(closings), tuple(doubts[:1]))
+    return replace(plan, doubts=(CUT,)) if plan.ends and not ended else plan
 
 
 def _dump(value: Mapping[str, Any]) -> str:
@@ -144,7 +171,7 @@ def _header(value: dict[str, Any]) -> Header:
     for key, text in texts.items():
         if not isinstance(text, str):
             raise _BadLineError(f'"{key}" must be a string')
-    return Header(site=site, **texts)
+    return Header(site=site, schema=value["schema"], **texts)
 
 
 def _step(value: dict[str, Any]) -> Step:

@@ -22,6 +22,8 @@ _ETHERNET = struct.Struct("!6s6sH")
 _PAYLOAD = struct.Struct("!4sBBH16sII")
 _MAGIC, _VERSION = b"WSKM", 1
 _LONGEST_NAME = 1000
+SILENCE = "silence"
+"""Name of the stretch in which a guest must send nothing; it is marked like a case and is none."""
 
 
 class Edge(IntEnum):

@@ -131,7 +131,9 @@ def unpack(answer: dict[str, Any], job: CellJob) -> CellResult:
     """Put the evidence into the cell's folder and give the result as if it had run here."""
     _untar(answer["evidence"], job.folder)
     result = cell_from_dict(answer["result"])
-    return replace(result, folder=f"cells/{job.folder.name}", facts={**result.facts, "worker": str(answer["host"])})
+    folder = f"cells/{job.folder.name}"
+    files = tuple(replace(each, folder=folder) for each in result.files)
+    return replace(result, folder=folder, files=files, facts={**result.facts, "worker": str(answer["host"])})
 
 
 def serve(address: str, slots: int, resources_: dict[str, float], name: str = "") -> None:

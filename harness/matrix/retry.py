@@ -51,9 +51,9 @@ def merged(first: CellResult, second: CellResult) -> CellResult:
     timings = {**first.timings, "retry": second.timings.get("total", 0.0)}
     facts = {**base.facts, "retry": f"run again: {first.reason or 'single cases'}"}
     if first.fault:
-        evidence = {"first attempt": f"../../{first.folder}/worker.log"} | second.evidence
+        evidence = {"first attempt": f"{first.folder}/worker.log"} | second.evidence
     else:
-        evidence = first.evidence | {"retry": f"../../{second.folder}/capture.pcapng"}
+        evidence = first.evidence | {"retry": f"{second.folder}/capture.pcapng"}
     return replace(
         base,
         status=status,
@@ -63,6 +63,7 @@ def merged(first: CellResult, second: CellResult) -> CellResult:
         timings=timings,
         facts=facts,
         evidence=evidence,
+        files=(*first.files, *second.files),
     )
 
 

@@ -19,7 +19,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
-from harness import children
+from harness import children, digests
 from harness.errors import LabError
 from harness.lab import namespace
 from harness.matrix import ahead
@@ -28,7 +28,7 @@ from harness.matrix.ahead import WORKER
 from harness.matrix.cells import Cell, CellJob
 from harness.matrix.events import Event, Phase, decode
 from harness.matrix.worker import INTERRUPTED, LOG_FILE, needs
-from harness.report.results import CaseResult, CellResult
+from harness.report.results import CAPTURE, PLAN, CaseResult, CellFiles, CellResult
 from harness.report.status import Status
 
 SILENCE_LIMIT = 300.0  # seconds without an event; every wait inside a worker has a shorter deadline of its own
@@ -96,6 +96,7 @@ class CellProcess:
             timings=timings,
             versions={**identity, **result.versions},
             folder=result.folder or f"cells/{self.job.folder.name}",
+            files=_files(self.job.folder),
         )
         self._observer(self.job.cell, result)
         return result
@@ -183,6 +184,12 @@ class CellProcess:
             detail="\n".join(tail),
             evidence={"log": LOG_FILE},
         )
+
+
+def _files(folder: Path) -> tuple[CellFiles, ...]:
+    """Plan and capture that a cell left, with their digests."""
+    files = CellFiles(f"cells/{folder.name}", digests.of_file(folder, PLAN), digests.of_file(folder, CAPTURE))
+    return (files,) if files.plan or files.capture else ()
 
 
 def _digest(driver: Path) -> str:

@@ -19,6 +19,8 @@ from harness.report.status import exit_code
 if TYPE_CHECKING:
     from harness.offline.bundle import Replayed
 
+_MOST_DOUBTS = 40
+
 
 def verify(
     capture: Path, plan: Path, reader: str, interface: str, vlan: int | None, *, explain: int, as_json: bool
@@ -57,6 +59,8 @@ def replay(source: Path, *, pack: bool, output: Path | None, reader: str, as_jso
                 "status": cell.status.value,
                 "reason": cell.reason,
                 "changes": [asdict(change) for change in cell.changes],
+                "doubts": list(cell.doubts),
+                "notes": list(cell.notes),
                 "verdict": to_json(cell.verdict) if cell.verdict is not None else None,
             }
             for cell in cells
@@ -67,10 +71,17 @@ def replay(source: Path, *, pack: bool, output: Path | None, reader: str, as_jso
 
 
 def _replayed(cell: Replayed) -> Iterator[str]:
-    """A cell in lines: its status, and each case whose status is another today."""
+    """A cell in lines: its status, each case whose status is another today, and each doubt and note."""
     yield f"{cell.status.value:12} {cell.cell}{f': {cell.reason}' if cell.reason else ''}"
     for change in cell.changes:
         yield f"  {change.case}: was {change.was}, is {change.now}"
+    doubts = [doubt for doubt in cell.doubts if doubt != cell.reason]
+    for doubt in doubts[:_MOST_DOUBTS]:
+        yield f"  {doubt}"
+    if len(doubts) > _MOST_DOUBTS:
+        yield f"  ... {len(doubts) - _MOST_DOUBTS} more lines (--json lists all of them)"
+    for note in cell.notes:
+        yield f"  note: {note}"
 
 
 def tell(verdict: FileVerdict, *, explain: int, as_json: bool) -> int:

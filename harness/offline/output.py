@@ -10,7 +10,7 @@ from harness.capture import tshark
 from harness.offline.cases import Part
 from harness.offline.verify import FileVerdict
 from harness.verify.explain import Explanation, explain, text, worth_explaining
-from harness.verify.verdict import DatagramCounts, Finding
+from harness.verify.verdict import DatagramCounts, Finding, Status
 
 SCHEMA = 1
 _MOST_LINES = 40
@@ -26,6 +26,7 @@ def to_json(verdict: FileVerdict) -> dict[str, Any]:
         "findings": [_finding(case, item) for case, item in verdict.findings],
         "cases": [_case(part) for part in verdict.parts],
         "capture": {"path": str(verdict.path), **verdict.about},
+        "doubts": list(verdict.doubts),
         "notes": list(verdict.notes),
     }
 
@@ -62,6 +63,8 @@ def to_text(verdict: FileVerdict, explanations: int) -> Iterator[str]:
         yield from text(explanation).splitlines()
     if explanations and findings:
         yield ""
+    for doubt in verdict.doubts:
+        yield f"{Status.INCONCLUSIVE.value}: {doubt}"
     for note in verdict.notes:
         yield f"note: {note}"
     reason = f": {verdict.reason}" if verdict.reason else ""

@@ -7,21 +7,25 @@ tshark for small files, and says so when tshark is not there.
 
 from __future__ import annotations
 
+import io
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from harness import inside
 from harness.capture import tshark
 from harness.capture.files import CaptureFile
 from harness.capture.frames import CapturedFrame, Integrity
 from harness.errors import UsageError
 from harness.model.site import Site
+from harness.offline import agreement
 from harness.offline.cases import Part, by_case
 from harness.offline.judged import ask_tshark, judged, troubles
 from harness.offline.stretches import Choice, Splitter
-from harness.plan import Plan, parse
+from harness.plan import CUT, Plan, parse
 from harness.report.status import worst
 from harness.verify.closing import Closing, closed
 from harness.verify.late import Late
@@ -30,6 +34,7 @@ from harness.wsk.operations import Burst
 
 _SMALL = 4 << 20
 _MOST_OF_A_BURST = 1 << 30
+_LONGEST_LINE = 64 << 20  # characters; a datagram of 65,507 bytes takes 131,014
 
 
 class Reader(StrEnum):
@@ -49,6 +54,7 @@ class FileVerdict:
         status: the worst of the cases'.
         reason: one line; empty when passed.
         counts: datagrams by verdict, all cases together.
+        doubts: what is missing or was changed in plan or capture and belongs to no case, one line each.
         parts: the cases, in the plan's order.
         evidence: the frames that findings speak of, by number.
         notes: what a person should know about the file and the reading, one line each.
@@ -65,6 +71,7 @@ class FileVerdict:
     notes: tuple[str, ...]
     about: dict[str, object]
     site: Site
+    doubts: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[tuple[str, Finding], ...]:
@@ -79,12 +86,14 @@ def read_plan(path: Path) -> tuple[Plan, Site]:
         UsageError: it cannot be read, or is no plan.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            plan = parse(file)
+        lines = _Lines(path)
+        plan = parse(lines)
     except OSError as error:
         raise UsageError(f"cannot read the plan {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not a plan: it is not text in UTF-8") from None
+    if lines.cut:
+        plan = replace(plan, doubts=(CUT,))
     for step in plan.steps:
         burst = step.operation
         if isinstance(burst, Burst) and not (
@@ -93,6 +102,34 @@ def read_plan(path: Path) -> tuple[Plan, Site]:
             what = f"a burst of {burst.count} datagrams of {burst.size} bytes from {burst.first} on"
             raise UsageError(f"{path}: step {step.number} is {what}, which nothing here can judge")
     return plan, Site.from_json({"profile": plan.header.profile, **plan.header.site})
+
+
+class _Lines:
+    """The lines of a plan's file; a last one that was cut in the middle is left out and noted."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.cut = False
+
+    def __iter__(self) -> Iterator[str]:
+        with inside.named_file(self._path) as source, io.TextIOWrapper(source, encoding="utf-8") as file:
+            while line := file.readline(_LONGEST_LINE):
+                if not line.endswith("\n") and not self._is_whole(line):
+                    return
+                yield line
+
+    def _is_whole(self, line: str) -> bool:
+        """Whether a line without line end is whole; it is the last one, or longer than any line may be."""
+        if len(line) >= _LONGEST_LINE:
+            raise UsageError(
+                f"{self._path} has a line of more than {_LONGEST_LINE >> 20} MiB, more than a plan's may have"
+            )
+        try:
+            json.loads(line)
+        except (ValueError, RecursionError):
+            self.cut = bool(line.strip()) and line.lstrip().startswith("{")
+            return not self.cut
+        return True
 
 
 def verify(capture: Path, plan_file: Path, reader: Reader = Reader.AUTO, choice: Choice | None = None) -> FileVerdict:
@@ -133,8 +170,13 @@ def verify_plan(
             notes.append("tshark is not installed: the verdict rests on our own reading of the frames alone")
             asked = False
         cut_up = _marked if splitter.marked else _unmarked
-        parts, counts = cut_up(splitter, file, site, asked)
-        parts = _closed(parts, plan.closings)
+        parts, counts = cut_up(splitter, file, site, asked, plan.closings)
+        parts = _closed(parts, plan)
+        doubts = [*plan.doubts]
+        if splitter.marked and not choice.interface:
+            doubts += agreement.only_in_capture(plan, splitter.stretches)
+        if not plan.ends:
+            notes.append("the plan's version has no count and digest of its lines: that it is whole cannot be proven")
         notes += _notes(splitter, file)
         about: dict[str, object] = {
             "format": file.format,
@@ -144,12 +186,15 @@ def verify_plan(
             "reader": (Reader.TSHARK if exact else Reader.FAST).value,
             "tshark": asked,
         }
-    status = worst(part.verdict.status for part in parts)
+    status = worst([*(part.verdict.status for part in parts), *(Status.INCONCLUSIVE for _ in doubts[:1])])
     reason = next((part.verdict.reason for part in parts if part.verdict.status is status), "")
+    if doubts and status is Status.INCONCLUSIVE:
+        reason = doubts[0]
     if not parts:
         reason = "the plan has no steps: nothing could be looked at"
     evidence = _evidence(parts, splitter)
-    return FileVerdict(capture, status, reason, counts, tuple(parts), evidence, tuple(notes), about, site)
+    told = tuple(doubts)
+    return FileVerdict(capture, status, reason, counts, tuple(parts), evidence, tuple(notes), about, site, told)
 
 
 def _size(path: Path) -> int:
@@ -157,7 +202,9 @@ def _size(path: Path) -> int:
     return path.stat().st_size * (1 if path.suffix in (".pcap", ".pcapng", ".cap") else 8)
 
 
-def _marked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) -> tuple[list[Part], DatagramCounts]:
+def _marked(
+    splitter: Splitter, file: CaptureFile, site: Site, asked: bool, closings: Sequence[Closing]
+) -> tuple[list[Part], DatagramCounts]:
     """A verdict for each case of the plan, from its stretch between markers."""
     doubts = list(splitter.doubts)
     if len(splitter.runs) > 1:
@@ -166,11 +213,12 @@ def _marked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) -> t
     if dropped is None and not file.damage:
         dropped = 0  # pcap has no place to say it, and tools that copy a pcapng file leave it out: a note says so
     parts = []
+    closing_of = {closing.case: closing for closing in closings}
     late = Late(site)
     for case in splitter.cases:
         stretch = splitter.stretches.get(case)
         if stretch is None:
-            doubts_of_it = ("the case's markers are not in the capture",) if case in splitter.acted else ()
+            doubts_of_it = agreement.without_markers(case, closing_of.get(case), acted=case in splitter.acted)
             parts.append(Part(case, CaseVerdict(doubts=doubts_of_it)))
             continue
         damage = [file.damage] if file.damage and not stretch.ended else []
@@ -184,7 +232,9 @@ def _marked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) -> t
     return parts, DatagramCounts(**total)
 
 
-def _unmarked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) -> tuple[list[Part], DatagramCounts]:
+def _unmarked(
+    splitter: Splitter, file: CaptureFile, site: Site, asked: bool, _closings: Sequence[Closing]
+) -> tuple[list[Part], DatagramCounts]:
     """One verdict for the whole file, taken apart by the plan's cases."""
     stretch = splitter.whole
     if not stretch.steps:
@@ -198,10 +248,13 @@ def _unmarked(splitter: Splitter, file: CaptureFile, site: Site, asked: bool) ->
     return by_case(splitter.cases, stretch, verdict), verdict.counts
 
 
-def _closed(parts: Sequence[Part], closings: Sequence[Closing]) -> list[Part]:
-    """The verdicts with what the run added to them; of several closings of one case the last holds."""
-    of_case = {closing.case: closing for closing in closings}
-    of_all = of_case.get("", Closing("")).doubts
+def _closed(parts: Sequence[Part], plan: Plan) -> list[Part]:
+    """The verdicts with what the run added to them; of several closings of one case the last holds.
+
+    A plan that was cut or edited leaves every case doubtful: the driver is not at fault for steps that are gone.
+    """
+    of_case = {closing.case: closing for closing in plan.closings}
+    of_all = (*plan.doubts, *of_case.get("", Closing("")).doubts)
     out = []
     for part in parts:
         closing = of_case.get(part.case) if part.case else None

@@ -13,7 +13,9 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from harness import inside
 from harness.errors import EXIT_USAGE, UsageError
+from harness.report import reading
 from harness.report.status import Status, exit_code, worst
 from harness.verify.verdict import DatagramCounts, Finding, Observation
 
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA = 1
-_HEAD = 1 << 16  # characters at the beginning of a record that hold what is said of the run
+_HEAD = 1 << 16  # bytes at the beginning of a record that hold what is said of the run
 FILE_NAME = "results.json"
+PLAN, CAPTURE = "operations.jsonl", "capture.pcapng"
+"""A cell's plan and capture, in its folder."""
 UNLOAD = "harness::the driver unloads"
 """The case that a cell has when the end of the driver was wrong."""
 
@@ -101,6 +105,20 @@ class CaseResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CellFiles:
+    """The plan and the capture of one attempt at a cell, as they were when it ended.
+
+    Args:
+        folder: where they lie, relative to the run's folder.
+        plan, capture: SHA-256 of ``operations.jsonl`` and ``capture.pcapng`` in hexadecimal; empty for no such file.
+    """
+
+    folder: str
+    plan: str = ""
+    capture: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CellResult:
     """What became of one guest x NIC.
 
@@ -118,6 +136,7 @@ class CellResult:
         evidence: files of the cell by kind, relative to its folder.
         detail: evidence that may span lines (the end of the guest's console).
         folder: the cell's folder, relative to the run's.
+        files: plan and capture of each attempt, oldest first; none in records of older versions.
     """
 
     guest: str
@@ -134,6 +153,7 @@ class CellResult:
     evidence: dict[str, str] = field(default_factory=dict)
     detail: str = ""
     folder: str = ""
+    files: tuple[CellFiles, ...] = ()
 
     @property
     def unloaded(self) -> bool:
@@ -250,11 +270,11 @@ def load_run(path: Path) -> RunInfo:
     """
     file = path / FILE_NAME if path.is_dir() else path
     try:
-        with file.open(encoding="utf-8") as source:
-            begin = source.read(_HEAD)
+        with inside.plain_file(file) as source:
+            begin = source.read(_HEAD).decode("utf-8", "ignore")
         value, _ = json.JSONDecoder().raw_decode(begin, begin.index("{", begin.index(f'"schema": {SCHEMA},\n "run": ')))
         run: RunInfo = _adapter(RunInfo).validate_python(value)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return load(path).run
     return run
 
@@ -263,15 +283,19 @@ def load(path: Path) -> Results:
     """Read ``results.json`` (or the folder that holds it).
 
     Raises:
-        UsageError: no such file, not a record of a run, or written by a newer schema.
+        UsageError: no such file, not a record of a run, one that names files elsewhere, or written by a newer schema.
     """
     file = path / FILE_NAME if path.is_dir() else path
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{file} is not JSON: {error}") from error
+    return from_bytes(reading.text_of(file), file)
+
+
+def from_bytes(content: bytes, file: object) -> Results:
+    """The record in the bytes of a ``results.json``; ``file`` is what an error names.
+
+    Raises:
+        UsageError: as ``load``.
+    """
+    value = reading.parsed(content, file)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise UsageError(f"{file} is not a record of schema {SCHEMA}")
     try:
@@ -279,4 +303,5 @@ def load(path: Path) -> Results:
     except ValueError as error:
         first = str(error).splitlines()[1:3]
         raise UsageError(f"{file} is not a record of a run: {' '.join(part.strip() for part in first)}") from error
+    reading.require_sound(results, file)
     return results

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import nics
+from harness.capture.marker import SILENCE
 from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
 from harness.errors import Failure, HarnessError, LabError
@@ -254,9 +255,9 @@ def _start(starter: Starter, keeper: GuestKeeper | None) -> Ready:
 
 def _require_silence(capture: CaptureSession, seconds: float) -> None:
     """Raise LabError when the guest sends anything that nobody asked for: cases could not tell it from their own."""
-    capture.begin("silence")
-    capture.end("silence", None, seconds)
-    heard = noise(capture.frames("silence"), mac_bytes(DUT_NIC_MAC))
+    capture.begin(SILENCE)
+    capture.end(SILENCE, None, seconds)
+    heard = noise(capture.frames(SILENCE), mac_bytes(DUT_NIC_MAC))
     if heard:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(heard.items()))
         raise LabError(f"the guest is not silent on the NIC under test: {kinds} in {seconds:.0f} s")

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness import plan_end
 from harness.errors import writing
 from harness.plan import Header, closing_line, header_line, step_line
 from harness.verify.closing import Closing
@@ -27,16 +28,24 @@ class PlanFile:
         self._path = path
         with writing(path):
             self._file = path.open("w", encoding="utf-8")
-            self._file.write(header_line(header) + "\n")
+            self._end = plan_end.End()
+            self._write(header_line(header))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         with writing(self._path):
-            self._file.close()
+            try:
+                self._file.write(self._end.line() + "\n")
+            finally:
+                self._file.close()
 
     def add(self, event: Step | Closing) -> None:
         """Write one line."""
         with writing(self._path):
-            self._file.write((step_line(event) if isinstance(event, Step) else closing_line(event)) + "\n")
+            self._write(step_line(event) if isinstance(event, Step) else closing_line(event))
+
+    def _write(self, line: str) -> None:
+        self._file.write(line + "\n")
+        self._end.add(line)

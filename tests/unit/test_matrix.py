@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ from harness.matrix import run as matrix
 from harness.matrix.cells import Cell, CellJob, WindowsOptions
 from harness.matrix.events import Collected, Event, Phase, decode, encode
 from harness.matrix.worker import Interrupted, verdict
-from harness.report.results import CaseResult, CellResult
+from harness.report.results import CaseResult, CellFiles, CellResult
 from harness.report.status import Status
 from harness.verify.verdict import DatagramCounts
 
@@ -67,6 +68,17 @@ def run_one(folder: Path, **options: Any) -> tuple[CellResult, list[Event]]:  # 
     events: list[Event] = []
     result = matrix.CellProcess(job(folder), lambda cell, event: events.append(event), **options).run()
     return result, events
+
+
+def test_the_record_holds_the_digests_of_plan_and_capture(worker: Callable[[str], None], tmp_path: Path) -> None:
+    place = tmp_path / "e1000"
+    worker(
+        f"for name in ('operations.jsonl', 'capture.pcapng'): open('{place}/' + name, 'w').write(name)\n"
+        "case('a'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    result, _ = run_one(tmp_path)
+    plan, capture = (hashlib.sha256(name.encode()).hexdigest() for name in ("operations.jsonl", "capture.pcapng"))
+    assert result.files == (CellFiles("cells/e1000", plan, capture),)
 
 
 def test_a_job_survives_the_way_to_the_worker(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""What a run's record says of its cells, as far as a replay holds the files against it.
+
+The record may come from elsewhere or from an older version, so only what is used is read, and each of it is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import inside
+from harness.errors import UsageError
+from harness.report import reading
+from harness.report.results import SCHEMA, CellFiles
+from harness.verify.verdict import Status
+
+_RETRIES = ("retry", "first attempt")
+"""Evidence by which older records name the other attempt's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCell:
+    """One cell of a record.
+
+    Args:
+        name: guest, NIC and driver, for people.
+        status, reason: of the cell.
+        attempts: the folders of its attempts with their digests, oldest first; digests are empty in older records.
+        statuses: the last status of each case.
+        earlier: statuses of cases in earlier attempts, by folder.
+    """
+
+    name: str
+    status: str
+    reason: str
+    attempts: tuple[CellFiles, ...]
+    statuses: dict[str, str] = field(default_factory=dict)
+    earlier: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def digested(self) -> bool:
+        """Whether the record holds digests of the cell's files."""
+        return any(files.plan or files.capture for files in self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """A run's record.
+
+    Args:
+        id: of the run; empty when the record has none.
+        unfinished: why cells may be missing; empty when the run came to its end.
+        cells: those that ran.
+    """
+
+    id: str
+    unfinished: str
+    cells: tuple[RecordedCell, ...]
+
+
+def parsed(content: bytes, where: object) -> RecordedRun:
+    """The run in the bytes of a ``results.json``.
+
+    Raises:
+        UsageError: it is no record, or names a folder outside of the run's.
+    """
+    value = reading.parsed(content, where)
+    try:
+        if value.get("schema") != SCHEMA:
+            raise UsageError(f"{where} is not a record of schema {SCHEMA}")
+        run = value.get("run", {})
+        unfinished = ""
+        if "run" in value and (not run.get("ended") or run.get("interrupted")):
+            unfinished = "the run did not come to its end: cells and cases may be missing"
+        cells = [_cell(cell) for cell in value["cells"] if cell.get("cases") or cell.get("status") != Status.SKIPPED]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{where} is not a record of a run: {type(error).__name__}: {error}") from None
+    for cell in cells:
+        for files in cell.attempts:
+            if not inside.is_cell_folder(files.folder):
+                raise UsageError(f"{where} names the folder {files.folder!r}; a cell's folder is cells/NAME")
+    return RecordedRun(str(run.get("id", "")), unfinished, tuple(cells))
+
+
+def _cell(value: dict[str, Any]) -> RecordedCell:
+    cases = list(value.get("cases", ()))
+    parts = [str(value["guest"]), str(value["nic"])]
+    earlier: dict[str, dict[str, str]] = {}
+    for case in cases:
+        for attempt in case.get("earlier", ()):
+            earlier.setdefault(str(attempt.get("folder", "")), {})[str(case["id"])] = str(attempt["status"])
+    return RecordedCell(
+        name="--".join(parts),
+        status=str(value.get("status", "")),
+        reason=str(value.get("reason", "")),
+        attempts=tuple(_attempts(value, "--".join(parts), [folder for folder in earlier if folder])),
+        statuses={str(case["id"]): str(case["status"]) for case in cases},
+        earlier=earlier,
+    )
+
+
+def _attempts(value: dict[str, Any], name: str, earlier: list[str]) -> Iterator[CellFiles]:
+    """The cell's attempts: as the record lists them, or as an older one lets them be known."""
+    listed = value.get("files", ())
+    if listed:
+        for each in listed:
+            yield CellFiles(str(each["folder"]), str(each.get("plan", "")), str(each.get("capture", "")))
+        return
+    if not value.get("folder") and not value.get("cases"):
+        return
+    folder = str(value.get("folder") or f"{inside.CELLS}/{name}")
+    named = {key: inside.evidence(folder, str(value.get("evidence", {}).get(key, ""))) for key in _RETRIES}
+    before = [*earlier, named["first attempt"].rpartition("/")[0]]
+    after = [named["retry"].rpartition("/")[0]]
+    order = dict.fromkeys([*(each for each in before if each != folder), folder, *after])
+    yield from (CellFiles(each) for each in order if each)
