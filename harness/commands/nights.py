@@ -12,6 +12,7 @@ import typer
 from harness.commands import options as shared
 from harness.commands.options import (
     Adapter,
+    Certificates,
     Cold,
     ConfigFile,
     Driver,
@@ -19,12 +20,13 @@ from harness.commands.options import (
     Guests,
     HistoryFile,
     Include,
+    Insecure,
     Jobs,
     Json,
     Keyword,
     Nics,
     NoInstall,
-    Scheduler,
+    SchedulerAddress,
     Suite,
 )
 from harness.errors import EXIT_INTERRUPTED, EXIT_PASSED
@@ -79,7 +81,9 @@ def nightly(
     history_file: HistoryFile = None,
     known: Annotated[Path | None, typer.Option("--known", help="Known failures (TOML).")] = None,
     jobs: Jobs = None,
-    scheduler: Scheduler = "",
+    scheduler: SchedulerAddress = "",
+    certificates: Certificates = None,
+    insecure: Insecure = False,
     cold: Cold = False,
     keep_days: Annotated[int, typer.Option("--keep-days", min=1, help="Keep evidence so long.")] = 30,
     keep_gb: Annotated[float, typer.Option("--keep-gb", min=0.0, help="Keep so much evidence.")] = 20.0,
@@ -121,7 +125,7 @@ def nightly(
     with Watcher(Console(stderr=True)) as watcher:
         done = night.run(
             request,
-            launch.Options(scheduler=scheduler),
+            launch.Options(scheduler=shared.scheduler_of(scheduler, certificates, insecure)),
             runs=runs,
             history=history_file or (settings.history if config or runs == Path("runs") else runs / "history.sqlite"),
             known=excused,

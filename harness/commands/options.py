@@ -12,6 +12,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.config import Config
     from harness.matrix.launch import Request
+    from harness.matrix.scheduler import Scheduler
 
 NoInstall = Annotated[bool, typer.Option("--no-install", help="Install nothing: say what is missing and end.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
@@ -29,9 +30,28 @@ Keyword = Annotated[str, typer.Option("-k", help="Only cases whose names match, 
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at once [default: one per core].")]
 Adapter = Annotated[str, typer.Option("--adapter", help="Who drives it: module:Class or file.py:Class.")]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest; use and keep no saved state.")]
-Scheduler = Annotated[str, typer.Option("--scheduler", help="Dask scheduler (tcp://HOST:PORT) to run the cells.")]
+SchedulerAddress = Annotated[
+    str, typer.Option("--scheduler", help="Dask scheduler (tls://HOST:PORT) to run the cells.")
+]
+Certificates = Annotated[Path | None, typer.Option("--certificates", help="With tls://: folder of the certificates.")]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Use plain tcp:// to another host, unprotected.")]
 HistoryFile = Annotated[Path | None, typer.Option("--history", help="History file [default: runs/history.sqlite].")]
 Shard = Annotated[str, typer.Option("--shard", help="I/N: only every N-th cell, from the I-th on.")]
+
+
+def scheduler_of(address: str, certificates: Path | None, insecure: bool) -> Scheduler | None:
+    """The scheduler that the options name; ``None`` when the cells run here.
+
+    Raises:
+        UsageError: it is no address, or the way there is not protected.
+    """
+    from harness.matrix import scheduler
+
+    if address:
+        return scheduler.parse(address, certificates, insecure=insecure)
+    if certificates is not None or insecure:
+        raise UsageError("--certificates and --insecure belong to --scheduler", mend="name the scheduler, too")
+    return None
 
 
 def shard(text: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import typer
 from harness.commands import options as shared
 from harness.commands.options import (
     Adapter,
+    Certificates,
     Cold,
     ConfigFile,
     Driver,
@@ -19,13 +20,14 @@ from harness.commands.options import (
     Guests,
     HistoryFile,
     Include,
+    Insecure,
     Jobs,
     Json,
     Keyword,
     Nics,
     NoInstall,
     Output,
-    Scheduler,
+    SchedulerAddress,
     Shard,
     Suite,
 )
@@ -58,7 +60,9 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
         retry: Annotated[bool, typer.Option("--retry", help="Ask once more where the failure allows it.")] = False,
         resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run in the same folder.")] = False,
         shard: Shard = "1/1",
-        scheduler: Scheduler = "",
+        scheduler: SchedulerAddress = "",
+        certificates: Certificates = None,
+        insecure: Insecure = False,
         history_file: HistoryFile = None,
         verifier: Annotated[
             bool, typer.Option("--verifier/--no-verifier", help="Watch the driver in the guest.")
@@ -103,7 +107,8 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
                 nic_driver=nic_driver.absolute() if nic_driver else request.windows.nic_driver,
             ),
         )
-        options = launch.Options(resume=resume, retry=retry, shard=shared.shard(shard), scheduler=scheduler)
+        there = shared.scheduler_of(scheduler, certificates, insecure)
+        options = launch.Options(resume=resume, retry=retry, shard=shared.shard(shard), scheduler=there)
         # A run into a folder of somebody's choice leaves no other file, unless a history is kept here.
         file = history_file or settings.history
         keeps = history_file is not None or request.output is None or file.exists()

@@ -19,6 +19,7 @@ from harness.matrix.cells import Cell, CellJob, HostLab, WindowsOptions
 from harness.matrix.events import Event
 from harness.matrix.ledger import PLAN_FILE, Ledger, begin, digest, finished, recorded
 from harness.matrix.run import run_cells
+from harness.matrix.scheduler import Scheduler
 from harness.matrix.select import Planned, Requirement, chosen, plan
 from harness.report import facts, html, junit
 from harness.report.progress import Watcher
@@ -170,7 +171,7 @@ class Options:
         resume: go on with a run of the same plan in the same folder, of which only what has no verdict runs.
         retry: ask once more where the class of a failure allows it (``harness.matrix.retry``).
         shard: (i, n): only every n-th cell, from the i-th (from 1) on.
-        scheduler: address of a Dask scheduler; empty runs the cells here.
+        scheduler: a Dask scheduler; none runs the cells here.
         seconds, memory: estimates by guest and NIC: seconds of a cell, MiB of its QEMU.
         fresh: makes another folder when the one to go on in holds a run of another plan, or one that has ended.
     """
@@ -178,7 +179,7 @@ class Options:
     resume: bool = False
     retry: bool = False
     shard: tuple[int, int] = (1, 1)
-    scheduler: str = ""
+    scheduler: Scheduler | None = None
     seconds: Mapping[tuple[str, str], float] = field(default_factory=dict)
     memory: Mapping[tuple[str, str], int] = field(default_factory=dict)
     fresh: Callable[[], Path] | None = None

@@ -8,10 +8,8 @@ another one.
 from __future__ import annotations
 
 import glob
-import io
 import os
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +18,10 @@ from typing import Any
 
 from harness import __version__, adapters, resources
 from harness.errors import LabError, UsageError
+from harness.matrix import parcel
 from harness.matrix.cells import Cell, CellJob
 from harness.matrix.events import Event
+from harness.matrix.scheduler import Scheduler
 from harness.report.results import CellResult, cell_from_dict, to_dict
 from harness.report.status import Status
 
@@ -40,20 +40,22 @@ class Parcel:
     version: str
 
 
-def run_jobs(jobs: Sequence[CellJob], observer: Observer, address: str) -> bool:
+def run_jobs(jobs: Sequence[CellJob], observer: Observer, scheduler: Scheduler) -> bool:
     """Run all jobs on the scheduler's workers; every job gets a verdict. Gives whether it was interrupted.
 
     Raises:
         LabError: no scheduler there, or no worker.
-        UsageError: Dask is not installed, or a worker has another version of the harness.
+        UsageError: Dask is not installed, a certificate is missing, or a worker has another version of the harness.
     """
     distributed = _distributed()
     try:
-        client = distributed.Client(address, timeout=CONNECT_SECONDS)
+        client = distributed.Client(scheduler.address, timeout=CONNECT_SECONDS, security=scheduler.security("run"))
     except (OSError, TimeoutError) as error:
-        raise LabError(f"no Dask scheduler answers at {address}: {error}", mend="dask scheduler --host ...") from error
+        raise LabError(
+            f"no Dask scheduler answers at {scheduler.address}: {error}", mend="dask scheduler --host ..."
+        ) from error
     with client:
-        _check_workers(client, address)
+        _check_workers(client, scheduler.address)
         futures = {
             client.submit(run_parcel, pack(job), resources=_resources(job), pure=False, key=_key(job)): job
             for job in jobs
@@ -78,16 +80,16 @@ def run_jobs(jobs: Sequence[CellJob], observer: Observer, address: str) -> bool:
     return False
 
 
-def run_parcel(parcel: Parcel) -> dict[str, Any]:
+def run_parcel(sent: Parcel) -> dict[str, Any]:
     """On the worker: run one cell; gives its result and, as a tar file, all evidence."""
     from harness.matrix.run import CellProcess  # late: the scheduler's own process needs none of it
 
-    if parcel.version != harness_version():
-        raise RuntimeError(f"this worker has harness {harness_version()}, the run {parcel.version}")
+    if sent.version != harness_version():
+        raise RuntimeError(f"this worker has harness {harness_version()}, the run {sent.version}")
     root = Path(tempfile.mkdtemp(prefix="wsk-harness-cell-"))
     try:
-        _untar(parcel.files, root / "in")
-        job = CellJob.from_json(parcel.job)
+        parcel.unpack(sent.files, root / "in")
+        job = CellJob.from_json(sent.job)
         folder = root / "out"
         folder.mkdir()
         job = replace(
@@ -102,7 +104,7 @@ def run_parcel(parcel: Parcel) -> dict[str, Any]:
             adapter=adapters.moved(job.adapter, root / "in" / "adapter"),
         )
         result = CellProcess(job, lambda cell, event: None).run()
-        return {"result": to_dict(result), "evidence": _tar({"": folder}), "host": os.uname().nodename}
+        return {"result": to_dict(result), "evidence": parcel.pack({"": folder}), "host": os.uname().nodename}
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
@@ -124,39 +126,54 @@ def pack(job: CellJob) -> Parcel:
         files["nic"] = job.windows.nic_driver
     for number, path in enumerate(job.suite):
         files[f"suite{number}/{path.name}"] = Path(str(path).split("::", 1)[0])
-    return Parcel(job.to_json(), _tar(files), harness_version())
+    return Parcel(job.to_json(), parcel.pack(files), harness_version())
 
 
 def unpack(answer: dict[str, Any], job: CellJob) -> CellResult:
     """Put the evidence into the cell's folder and give the result as if it had run here."""
-    _untar(answer["evidence"], job.folder)
+    parcel.unpack(answer["evidence"], job.folder)
     result = cell_from_dict(answer["result"])
     folder = f"cells/{job.folder.name}"
     files = tuple(replace(each, folder=folder) for each in result.files)
     return replace(result, folder=folder, files=files, facts={**result.facts, "worker": str(answer["host"])})
 
 
-def serve(address: str, slots: int, resources_: dict[str, float], name: str = "") -> None:
+def serve(scheduler: Scheduler, slots: int, resources_: dict[str, float], name: str = "") -> None:
     """Be a worker until it is told to end: ``slots`` VMs at once and named resources besides.
 
+    It listens on the address from which this host reaches the scheduler, and on no other; it serves no pages.
+
     Raises:
-        UsageError: Dask is not installed.
+        UsageError: Dask is not installed, or a certificate is missing.
         LabError: no scheduler answers.
     """
     import asyncio
 
     distributed = _distributed()
+    import dask.config
+
+    security, host = scheduler.security("worker"), scheduler.own_address()
 
     async def work() -> None:
         try:
             worker = await distributed.Worker(
-                address, nthreads=slots, resources={"vm": slots, **resources_}, name=name or None, memory_limit=0
+                scheduler.address,
+                nthreads=slots,
+                resources={"vm": slots, **resources_},
+                name=name or None,
+                memory_limit=0,
+                host=host,
+                security=security,
+                dashboard=False,
+                dashboard_address="127.0.0.1:0",
             )
         except (OSError, TimeoutError) as error:
-            raise LabError(f"no Dask scheduler answers at {address}: {error}") from error
+            raise LabError(f"no Dask scheduler answers at {scheduler.address}: {error}") from error
+        worker.http_server.stop()  # Dask knows no other way to have none
         await worker.finished()
 
-    asyncio.run(work())
+    with dask.config.set({"distributed.worker.http.routes": []}):
+        asyncio.run(work())
 
 
 def _check_workers(client: Any, address: str) -> None:  # noqa: ANN401 (distributed has no types)
@@ -203,31 +220,6 @@ def _lost(job: CellJob, reason: str) -> CellResult:
         driver=job.cell.driver or job.driver.name,
         folder=f"cells/{job.folder.name}",
     )
-
-
-def _tar(files: dict[str, Path]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
-        for name, path in files.items():
-            if name:
-                archive.add(path, arcname=name, filter=_plain)
-            else:
-                for child in sorted(path.iterdir()):
-                    archive.add(child, arcname=child.name, filter=_plain)
-    return buffer.getvalue()
-
-
-def _untar(content: bytes, folder: Path) -> None:
-    """Unpack plain files and folders, and nothing that would lie elsewhere (Python 3.11.2 has no filters yet)."""
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        for member in archive.getmembers():
-            inside = not Path(member.name).is_absolute() and ".." not in Path(member.name).parts
-            if inside and (member.isfile() or member.isdir()):
-                archive.extract(member, folder)
-
-
-def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if "__pycache__" in member.name else member
 
 
 def _distributed() -> Any:  # noqa: ANN401

@@ -14,9 +14,10 @@ import pytest
 
 from harness import __version__, resources
 from harness.errors import LabError, UsageError
-from harness.matrix import remote
+from harness.matrix import certificates, remote
 from harness.matrix.cells import Cell, CellJob
 from harness.matrix.events import Event
+from harness.matrix.scheduler import Scheduler, parse
 from harness.report.results import CellResult
 from harness.report.status import Status
 
@@ -36,37 +37,47 @@ print(json.dumps({"event": "case", "id": "t.py::x", "status": "passed"}), flush=
 print(json.dumps({"event": "cell", "guest": "wine", "nic": nic, "status": "passed"}), flush=True)
 """
 WORKER = """
+import pathlib
 import sys
 import harness
-from harness.matrix import catalogue, remote, run
+from harness.matrix import catalogue, remote, run, scheduler
 remote.__version__ = sys.argv[2]
 remote.resources.digest = lambda: sys.argv[3]
 catalogue.prepare_guest = lambda name, say: "key"
 run.command = lambda job_file, **_: [sys.executable, "-c", {cell!r}, str(job_file)]
-remote.serve(sys.argv[1], 1, {{}})
+folder = pathlib.Path(sys.argv[4]) if sys.argv[4] else None
+remote.serve(scheduler.parse(sys.argv[1], folder), 1, {{}})
 """
 
 
 class Cluster:
     """A scheduler and workers as processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keys: Path | None = None) -> None:
         self._folder = folder
+        self._keys = keys
         self.started = folder / "started"
         self.started.touch()
         file = folder / "scheduler.json"
         argv = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+        if keys is not None:
+            argv += ["--protocol", "tls", "--tls-ca-file", str(keys / "ca.pem")]
+            argv += ["--tls-cert", str(keys / "scheduler.pem"), "--tls-key", str(keys / "scheduler.key")]
         self.processes = [self._start([*argv, "--scheduler-file", str(file)], "scheduler")]
         until(file.exists)
         import json
 
-        self.address = str(json.loads(file.read_text())["address"])
+        self.scheduler = parse(str(json.loads(file.read_text())["address"]), keys)
 
     def worker(
         self, name: str, *, version: str = __version__, sources: str = "", seconds: float = 1.5
     ) -> subprocess.Popen[bytes]:
         script = WORKER.format(cell=CELL)
-        process = self._start(["-c", script, self.address, version, sources or resources.digest()], name, seconds)
+        process = self._start(
+            ["-c", script, self.scheduler.address, version, sources or resources.digest(), str(self._keys or "")],
+            name,
+            seconds,
+        )
         self.processes.append(process)
         return process
 
@@ -137,7 +148,7 @@ def test_one_of_two_workers_killed_and_every_cell_has_one_verdict(cluster: Clust
         told.append((cell.nic, event.status))
 
     made = jobs(tmp_path, 5)
-    assert remote.run_jobs(made, observe, cluster.address) is False
+    assert remote.run_jobs(made, observe, cluster.scheduler) is False
     assert sorted(told) == [(f"nic{number}", Status.PASSED) for number in range(5)]
     assert first.wait(10) == -9
     begun = [line.split() for line in cluster.started.read_text().splitlines()]
@@ -151,12 +162,53 @@ def test_a_worker_of_another_version_is_refused(cluster: Cluster, tmp_path: Path
     cluster.worker("old", **other)  # type: ignore[arg-type]
     until(lambda: "Registered to" in (tmp_path / "old.log").read_text())
     with pytest.raises(UsageError, match=r"has harness .*(0\.0\.1|00000000).*, this is"):
-        remote.run_jobs(jobs(tmp_path, 1), lambda cell, event: None, cluster.address)
+        remote.run_jobs(jobs(tmp_path, 1), lambda cell, event: None, cluster.scheduler)
 
 
 def test_no_scheduler_and_no_worker_are_said(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LabError, match="has no worker"):
-        remote.run_jobs(jobs(tmp_path, 1), lambda cell, event: None, cluster.address)
+        remote.run_jobs(jobs(tmp_path, 1), lambda cell, event: None, cluster.scheduler)
     monkeypatch.setattr(remote, "CONNECT_SECONDS", 1.0)
     with pytest.raises(LabError, match="no Dask scheduler answers"):
-        remote.run_jobs([], lambda cell, event: None, "tcp://127.0.0.1:9")
+        remote.run_jobs([], lambda cell, event: None, parse("tcp://127.0.0.1:9"))
+
+
+def listening(pid: int) -> set[str]:
+    """Local addresses, in hexadecimal, on which a process listens."""
+    own = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in own:
+                found.add(words[1].partition(":")[0])
+    return found
+
+
+def test_a_worker_listens_on_the_way_to_its_scheduler_alone(cluster: Cluster, tmp_path: Path) -> None:
+    worker = cluster.worker("first")
+    until(lambda: "Registered to" in (tmp_path / "first.log").read_text())
+    assert listening(worker.pid) == {"0100007F"}, "127.0.0.1, and neither 0.0.0.0 nor an address of a network"
+
+
+def test_hosts_with_the_labs_certificates_run_cells_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, strange = tmp_path / "keys", tmp_path / "strange"
+    certificates.make(keys)
+    certificates.make(strange)
+    cluster = Cluster(tmp_path, keys)
+    try:
+        assert cluster.scheduler.protocol == "tls"
+        cluster.worker("first", seconds=0.1)
+        until(lambda: "Registered to" in (tmp_path / "first.log").read_text())
+        told: list[Event] = []
+        remote.run_jobs(jobs(tmp_path, 1), lambda cell, event: told.append(event), cluster.scheduler)
+        assert [event.status for event in told if isinstance(event, CellResult)] == [Status.PASSED]
+        monkeypatch.setattr(remote, "CONNECT_SECONDS", 2.0)
+        there = cluster.scheduler
+        for other in (Scheduler("tls", there.host, there.port, strange), Scheduler("tcp", there.host, there.port)):
+            with pytest.raises(LabError, match="no Dask scheduler answers"):
+                remote.run_jobs([], lambda cell, event: None, other)
+    finally:
+        cluster.end()
