@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-import tempfile
 from pathlib import Path
 
+from harness import ownership, removal
 from harness.errors import EXIT_FAILED, EXIT_PASSED, UsageError
 from harness.resources import root
 
@@ -35,9 +35,7 @@ def run(names: tuple[str, ...], count: int | None, folder: Path | None, *, as_js
         raise UsageError("benchmarks are not installed with the package", mend="run them from a checkout")
     sys.path.insert(0, str(root()))
     results, code = [], EXIT_PASSED
-    with tempfile.TemporaryDirectory(prefix="harness-bench-") as scratch:
-        place = folder or Path(scratch)
-        place.mkdir(parents=True, exist_ok=True)
+    with ownership.claimed(folder) if folder else removal.scratch("harness-bench-") as place:
         for name in names or NAMES:
             module = importlib.import_module(f"tests.bench.{name}")
             try:

@@ -130,8 +130,7 @@ def defects(
     """Prove that the harness catches what it must: known bugs of driver, wire and lab, each by its name."""
     from harness.defects import run as runs
 
-    folder = (output or Path(tempfile.mkdtemp(prefix="defects-"))).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = runs.claim(output or Path(tempfile.mkdtemp(prefix="defects-")))
     record = runs.run(only, folder, lambda line: print(line, file=sys.stderr, flush=True), short=short, jobs=jobs)
     print(record.to_json() if json else "\n".join(runs.lines(record)))
     raise typer.Exit(EXIT_PASSED if record.good else EXIT_FAILED)

@@ -8,7 +8,6 @@ tells all.
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from harness import children, resources
+from harness import children, removal, resources
 from harness.errors import EXIT_FAILED, EXIT_PASSED, HarnessError, UsageError
 from harness.report.results import FILE_NAME, load
 
@@ -52,8 +51,7 @@ def run(output: Path | None, *, fast: bool = False) -> int:
     if checkout is None:
         raise UsageError("`harness test` tests a checkout of the harness", mend="`harness run` tests a driver")
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="harness-test-") as name:
-        scratch = Path(name)
+    with removal.scratch("harness-test-") as scratch:
         steps = [
             _tool("driver build", checkout, "harness", "driver", "build"),
             _tool("ruff check", checkout, "ruff", "check", "."),

@@ -1,11 +1,21 @@
-"""Lets Ctrl-C reach the tests and what they start, even where a shell started them in the background."""
+"""What all tests need: Ctrl-C reaches them, and pytest's folders count as the harness's own."""
 
 from __future__ import annotations
 
 import signal
+
+import pytest
+
+from harness import ownership
 
 
 def pytest_configure() -> None:
     """A process that inherits an ignored SIGINT would hand that on to every child, and tests of Ctrl-C would hang."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let the code under test remove what lies in pytest's folders, as it may in those that the harness made."""
+    ownership.adopt_new(tmp_path_factory.getbasetemp())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from harness import nics
+from harness import nics, removal
 from harness.capture.frames import CapturedFrame, is_guest_ip
 from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
@@ -117,7 +116,7 @@ class Bench:
         if self._machine is not None:
             self._machine.destroy()
             self._machine = None
-        self._memory.unlink(missing_ok=True)
+        removal.remove(self._memory)
 
     def start_saveable(self) -> Shell:
         """A login on a guest that was booted just now, with its memory in a file: it can become a state."""
@@ -131,14 +130,14 @@ class Bench:
             LabError: no space, or libvirt or QEMU refused.
             AwaitTimeout: the restored guest lets nobody in.
         """
-        with tempfile.TemporaryDirectory(prefix="state-", dir=self.folder) as name:
+        with removal.scratch("state-", beside=self.folder) as folder:
             began = time.monotonic()
             try:
-                saving.write(self.guest, self.machine, self._memory, Path(name))
+                saving.write(self.guest, self.machine, self._memory, folder)
             except OSError as error:
                 raise LabError(f"the guest's state cannot be written to {self.folder}: {error.strerror}") from error
             saved = time.monotonic()
-            saving.restore(self.guest, self.machine, Path(name))
+            saving.restore(self.guest, self.machine, folder)
             self.reconnect()
             return saved - began, time.monotonic() - saved
 

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 
 import pefile
 
-from harness import nics
+from harness import nics, removal
 from harness.accept import observations, probes
 from harness.accept.bench import DEFAULT_NIC, Bench, quietly
 from harness.crash import bugcheck
@@ -358,7 +358,7 @@ def host_dump(bench: Bench) -> Found:
     with path.open("rb") as file:
         head = file.read(bugcheck.DUMP_HEADER_BYTES)
     size = path.stat().st_size
-    path.unlink()
+    removal.remove(path)
     if head[:8] != b"PAGEDU64":
         raise Failure("QEMU wrote a dump without a Windows header: is the fwcfg driver installed?")
     return Found(f"{size >> 20} MiB with a Windows header", {"crash": {"host_dump": True}})

@@ -7,13 +7,12 @@ says what it does on standard error and writes the report into the folder. Exit 
 from __future__ import annotations
 
 import platform
-import shutil
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import __version__, resources
+from harness import __version__, ownership, removal, resources
 from harness.errors import EXIT_LAB, HarnessError
 
 
@@ -54,6 +53,7 @@ def _carry_out(name: str, folder: Path, wanted: list[str]) -> int:
         return EXIT_LAB
     steps = run.choose(wanted)
     scratch = Path(tempfile.mkdtemp(dir=windows.scratch_folder(name)))
+    ownership.adopt_new(scratch)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         chosen = accelerator.choose(scratch)
@@ -72,7 +72,7 @@ def _carry_out(name: str, folder: Path, wanted: list[str]) -> int:
                 "harness": __version__,
             }
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        removal.discard(scratch)
     title = f"{image.manifest['title']} {image.manifest['build']}"
     acceptance = Acceptance(name, title, started, host, results)
     acceptance.write(folder)

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import children
+from harness import children, removal
 from harness.capture.frames import CapturedFrame
 from harness.capture.pcapng import PcapngReader
 from harness.errors import LabError
@@ -38,7 +38,7 @@ class Record:
 
     def __init__(self, interface: str, path: Path, log: Path, *, buffer_mib: int = 16, seconds: float = 10.0) -> None:
         self.path = path
-        path.unlink(missing_ok=True)  # its old content, if it is open somewhere, stays as it is
+        removal.remove(path)  # its old content, if it is open somewhere, stays as it is
         argv = ["dumpcap", "-q", "-i", interface, "-B", str(buffer_mib), "-n", "-w", "-"]
         with Growth(path) as growth:
             self._child = Child(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness import removal
 from harness.crash import bugcheck
 from harness.crash.bugcheck import Bugcheck
 from harness.errors import LabError
@@ -99,9 +100,9 @@ def fetch_dump(shell: FileShell, dump: DumpFile, folder: Path, timeout: float = 
         shell.fetch(PACKED, arriving)
         with arriving.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        target = arriving.rename(folder / f"{Path(name).stem}-{digest[:8]}.tgz")
+        target = removal.replace(arriving, folder / f"{Path(name).stem}-{digest[:8]}.tgz")
     finally:
-        arriving.unlink(missing_ok=True)
+        removal.remove(arriving)
         shell.run(f"del {packed}", timeout)
     return target
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import resources
+from harness import removal, resources
 from harness.defects.table import Defect
 from harness.drivers import build as drivers
 
@@ -44,8 +43,8 @@ def build(defect: Defect, clean: Objects, out: Path) -> Path:
         LabError: the changed sources do not compile.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="defect-") as temporary:
-        tree = Path(temporary) / "drivers"
+    with removal.scratch("defect-") as temporary:
+        tree = temporary / "drivers"
         shutil.copytree(clean.sources / "include", tree / "include")
         shutil.copytree(clean.sources / "wsksend", tree / "wsksend")
         changed = _change(defect, tree / "wsksend")
@@ -53,7 +52,7 @@ def build(defect: Defect, clean: Objects, out: Path) -> Path:
         for file in sorted((tree / "wsksend").glob("*.c")):
             made = clean.folder / f"{file.stem}.o"
             if file.name in changed:
-                made = Path(temporary) / f"{file.stem}.o"
+                made = temporary / f"{file.stem}.o"
                 drivers.compile_kernel(file, made, tree, (defect.define,) if defect.define else ())
             objects.append(made)
         drivers.link_driver(out / _SYS, objects)

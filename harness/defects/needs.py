@@ -15,11 +15,11 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness import resources
+from harness import removal, resources
 from harness.defects import table
 from harness.defects.build import Objects, build
 from harness.defects.once import function
-from harness.defects.run import Runner
+from harness.defects.run import Runner, claim
 from harness.errors import HarnessError
 from harness.matrix.cells import CellJob
 from harness.report.results import CellResult
@@ -101,8 +101,8 @@ def learn(only: Collection[str], folder: Path, jobs: int) -> None:
         _say(f"{defect.id}: {len(functions)} functions")
 
     chosen = [each for each in table.load() if not only or {each.id, each.group} & set(only)]
-    with tempfile.TemporaryDirectory(prefix="objects-") as temporary, ThreadPoolExecutor(jobs) as pool:
-        objects = Objects.make(Path(temporary))
+    with removal.scratch("objects-") as temporary, ThreadPoolExecutor(jobs) as pool:
+        objects = Objects.make(temporary)
         list(pool.map(note, chosen))
 
 
@@ -116,7 +116,7 @@ def _main() -> int:
     parser.add_argument("-o", "--output", type=Path, help="folder of the run")
     parser.add_argument("--jobs", type=int, default=2, help="cells at the same time")
     asked = parser.parse_args()
-    folder = (asked.output or Path(tempfile.mkdtemp(prefix="needs-"))).absolute()
+    folder = claim(asked.output or Path(tempfile.mkdtemp(prefix="needs-")))
     try:
         learn(asked.only, folder, asked.jobs)
     except HarnessError as error:

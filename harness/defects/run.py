@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import resources
+from harness import ownership, removal, resources
 from harness.defects import table
 from harness.defects.build import Objects, build
 from harness.defects.judge import Row, judge
@@ -176,13 +175,22 @@ def run(only: str, folder: Path, say: Say, *, short: bool = False, jobs: int = 1
     runner = Runner(folder, say)
     cases = list(dict.fromkeys(case for defect in defects for case in defect.cases))
     clean = runner.clean(cases or [faults.CASE])
-    with tempfile.TemporaryDirectory(prefix="objects-") as temporary, ThreadPoolExecutor(jobs) as pool:
-        objects = Objects.make(Path(temporary)) if defects else None
+    with removal.scratch("objects-") as temporary, ThreadPoolExecutor(jobs) as pool:
+        objects = Objects.make(temporary) if defects else None
         rows = list(pool.map(lambda defect: runner.defect(defect, objects), defects)) if objects else []
         rows += list(pool.map(lambda fault: faults.run(fault, runner), wanted))
     record = Record(tuple(rows), clean, round(time.monotonic() - started, 1))
     (folder / "defects.json").write_text(record.to_json(), encoding="utf-8")
     return record
+
+
+def claim(folder: Path) -> Path:
+    """Hold the folder of a run over defects until this process ends; gives its absolute path.
+
+    Raises:
+        UsageError: it holds something else, or another process works in it.
+    """
+    return ownership.claim(folder, ours=lambda place: (place / "defects.json").is_file())
 
 
 def lines(record: Record) -> list[str]:

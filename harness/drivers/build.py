@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from harness import children, resources
+from harness import children, ownership, removal, resources
 from harness.errors import LabError, UsageError
 
 COMPILER = "x86_64-w64-mingw32-gcc"
@@ -129,12 +127,17 @@ def build(out: Path | None = None, *, defines: Sequence[str] = (), sources: Path
     if out is None:
         return built
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for path in sorted(folder.iterdir()):
-            shutil.copyfile(path, out / path.name)
+        with ownership.claimed(out, ours=lambda place: _holds_build(place, folder)):
+            for path in sorted(folder.iterdir()):
+                removal.write_whole(out / path.name, path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot put the drivers into {out}: {error.strerror}") from error
     return DriverBuild.within(out, key)
+
+
+def _holds_build(place: Path, build: Path) -> bool:
+    """Whether a folder holds all files that a build has, and no others."""
+    return {path.name for path in place.iterdir()} == {path.name for path in build.iterdir()}
 
 
 def compile_kernel(file: Path, target: Path, sources: Path, defines: Sequence[str] = ()) -> None:
@@ -200,17 +203,17 @@ def _key(sources: Path, defines: Sequence[str]) -> str:
 def _build_into(folder: Path, sources: Path, defines: Sequence[str]) -> None:
     """Build beside ``folder`` and move the result there as a whole, so that nobody ever sees half a build."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as temporary:
-            made = Path(temporary) / "out"
+        ownership.claim_cache(folder.parent, resources.cache())
+        with removal.scratch(".build-", beside=folder.parent) as temporary:
+            made = temporary / "out"
             made.mkdir()
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                objects = [_objects(product, Path(temporary), sources, defines, pool) for product in _PRODUCTS]
+                objects = [_objects(product, temporary, sources, defines, pool) for product in _PRODUCTS]
             for product, files in zip(_PRODUCTS, objects, strict=True):
                 _link(product, made, files)
-            shutil.rmtree(folder, ignore_errors=True)
+            removal.remove(folder, quiet=True)
             try:
-                made.rename(folder)
+                removal.replace(made, folder)
             except OSError:
                 if not folder.is_dir():  # else another process was quicker, with the same bytes
                     raise
@@ -259,7 +262,7 @@ def _link(product: _Product, out: Path, objects: Sequence[Path]) -> None:
     flags = (*_LINK, *(_KERNEL_LINK if product.kernel else _USER_LINK))
     files = [str(path) for path in objects]
     _run([COMPILER, *flags, "-o", str(target), *files, *product.libraries], f"{product.file} does not link")
-    target.rename(debug)
+    removal.replace(target, debug)
     _run([STRIP, "-o", str(target), str(debug)], f"{product.file} cannot be stripped")
 
 

@@ -13,7 +13,6 @@ import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from harness import children
+from harness import children, ownership, removal
 from harness.drivers.check import ERROR_INVALID_IMAGE_HASH, Point, check
 from harness.errors import LabError, UsageError
 
@@ -81,6 +80,7 @@ def certificate() -> Certificate:
     found = Certificate(place / "lab.pem", place / "lab.cer", place / "lab.key")
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ownership.mark(place)
         with (place / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (found.pem.is_file() and found.cer.is_file() and found.key.is_file()):
@@ -97,11 +97,11 @@ def sign(path: Path, out: Path, *, signer: Certificate | None = None) -> Path:
 
     Args:
         path: the ``.sys``, stripped (stripping later would break the signature).
-        out: file to write; replaced when it is there. May be ``path`` itself.
+        out: file to write; one that is there must be signed by the same signer, and is replaced.
         signer: certificate; the lab's by default.
 
     Raises:
-        UsageError: no such file, or one that cannot be signed.
+        UsageError: no such file, or one that cannot be signed; or ``out`` is somebody else's file.
         LabError: osslsigncode is missing.
     """
     if not path.is_file():
@@ -109,15 +109,18 @@ def sign(path: Path, out: Path, *, signer: Certificate | None = None) -> Path:
     signer = signer or certificate()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".sign-", dir=out.parent) as name:
-            made = Path(name) / out.name
+        if os.path.lexists(out) and signer.der not in map(_der, embedded_certificates(out)):
+            what = f"{out} is there already, and this lab did not sign it"
+            raise UsageError(what, mend="name another folder with -o")
+        with removal.scratch("harness-sign-") as folder:
+            made = folder / out.name
             words = ["sign", "-h", "sha256", "-ph", "-certs", str(signer.pem.absolute())]
             words += ["-key", str(signer.key.absolute())]
             words += ["-time", str(signer.made), "-n", path.stem]
             run = _run([*words, "-in", str(path.absolute()), "-out", str(made.absolute())])
             if run.returncode or not made.is_file():
                 raise UsageError(f"{path} cannot be signed: {_reason(run)}", detail=run.stdout + run.stderr)
-            made.replace(out)
+            removal.write_whole(out, made.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from error
     return out
@@ -157,6 +160,10 @@ def embedded_certificates(path: Path) -> list[x509.Certificate]:
         return []
 
 
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
 def _without_padding(der: bytes) -> bytes:
     """The DER object without what fills it up to a multiple of eight bytes."""
     if len(der) < 2 or der[1] < 0x80:
@@ -169,8 +176,8 @@ def _value(path: Path, signers: list[x509.Certificate]) -> Point:
     name = "signature value"
     if shutil.which(TOOL) is None:
         return Point(name, False, f"{TOOL} is missing, so it cannot be proven ({MEND})")
-    with tempfile.TemporaryDirectory(prefix="harness-verify-") as scratch:
-        trusted = Path(scratch) / "signers.pem"  # in test mode the chain does not matter: whoever signed is trusted
+    with removal.scratch("harness-verify-") as scratch:
+        trusted = scratch / "signers.pem"  # in test mode the chain does not matter: whoever signed is trusted
         trusted.write_bytes(b"".join(one.public_bytes(serialization.Encoding.PEM) for one in signers))
         run = _run(["verify", "-CAfile", str(trusted), "-in", str(path.absolute())])
     mismatch = "MISMATCH" in run.stdout
@@ -218,7 +225,7 @@ def _make(target: Certificate) -> None:
     )
     form = serialization.PrivateFormat.PKCS8
     private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    target.key.unlink(missing_ok=True)
+    removal.remove(target.key)
     with open(os.open(target.key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(private)
     target.pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import nics, resources
+from harness import nics, removal, resources
 from harness.accept import observations
 from harness.drivers import sign
 from harness.errors import AwaitTimeout, Failure, HarnessError, LabError, UsageError
@@ -172,7 +172,7 @@ class WindowsGuest(Guest):
     def keep(self, folder: Path) -> None:
         """The overlay, the UEFI variables, and what was said of the NIC as it was configured."""
         kept = folder / _OVERLAY
-        shutil.move(self._overlay, kept)
+        removal.replace(self._overlay, kept)
         with kept.open("rb") as file:
             os.fsync(file.fileno())
         if self.image.manifest["uefi"]:
@@ -183,7 +183,7 @@ class WindowsGuest(Guest):
         """The overlay of the state, copied or under another one; the UEFI variables; what was said of the NIC."""
         kept = folder / _OVERLAY
         if own:
-            self._overlay.unlink(missing_ok=True)
+            removal.remove(self._overlay)
             sparse.copy(kept, self._overlay)
         else:
             self._lay_over(kept)
@@ -200,7 +200,7 @@ class WindowsGuest(Guest):
         return self._scratch / images.VARS
 
     def _lay_over(self, disk: Path) -> None:
-        self._overlay.unlink(missing_ok=True)
+        removal.remove(self._overlay)
         qemu_img("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(disk.absolute()), str(self._overlay))
 
     @property
@@ -242,7 +242,7 @@ class WindowsGuest(Guest):
 
     def close(self) -> None:
         """Remove the overlay."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        removal.remove(self._scratch, quiet=True)
 
     def profile(self) -> StackProfile:
         """Windows as documented, with what an acceptance run of this image saw."""

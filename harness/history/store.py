@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness import removal
 from harness.errors import LabError, UsageError
 from harness.report.results import UNLOAD, CaseResult, CellResult, Results
 from harness.report.status import Status
@@ -187,7 +188,7 @@ def _move_aside(path: Path) -> Path:
     for suffix in _COMPANIONS:
         part = path.with_name(path.name + suffix)
         if part.exists():
-            part.rename(target.with_name(target.name + suffix))
+            removal.set_aside(part, target.name + suffix)
     return target
 
 

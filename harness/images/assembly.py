@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness import children
+from harness import children, removal
 from harness.errors import LabError
 from harness.images import closure, kernel, keys, prefix
 
@@ -29,7 +29,7 @@ def prune_wine(folder: Path, netio_sys: Path, table: dict[str, Any], tree: Path)
     to_build = {*kept, *closure.pe_closure(builtins, table["build_programs"])}
     for file in builtins.iterdir():
         if file.name not in to_build:
-            file.unlink()
+            removal.remove(file)
     run(["x86_64-w64-mingw32-strip", *(str(builtins / name) for name in sorted(to_build) if name != "zlib1.dll")])
     _link_busybox(tree / "usr/bin")
     prefix.make(tree)
@@ -69,10 +69,10 @@ def fill_root(folder: Path, table: dict[str, Any], tree: Path, root: Path, dlls:
     for name in ("wine64", "wineserver64"):
         (root / "usr/bin" / name).symlink_to(f"../lib/wine/{name}")
     for name, target in SCRIPTS.items():
-        (root / target).unlink(missing_ok=True)
+        removal.remove(root / target)
         shutil.copy(folder / name, root / target)
         (root / target).chmod(0o755)
-    shutil.move(tree / prefix.PREFIX, root / prefix.PREFIX)
+    removal.replace(tree / prefix.PREFIX, root / prefix.PREFIX)
     for name in ("C:", "c:"):  # SFTP clients say C:/harness/x.sys
         (root / name).symlink_to(f"{prefix.PREFIX}/drive_c")
 

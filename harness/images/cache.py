@@ -10,13 +10,13 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import ownership, removal, resources
 from harness.errors import LabError
 
 MANIFEST = "manifest.json"
@@ -91,13 +91,8 @@ def lock(progress: Progress) -> Iterator[None]:
 def building() -> Iterator[Path]:
     """A temporary folder for a build, gone at the end unless it was published. Call with the lock held."""
     folder = _made_root()
-    for leftover in folder.glob(f"{_TEMPORARY}*"):  # of a build that was killed: we hold the lock, nobody uses it
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
-    try:
+    with removal.scratch(_TEMPORARY, beside=folder) as temporary:
         yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def publish(built: Path, name: str, manifest: dict[str, Any]) -> Entry:
@@ -105,15 +100,15 @@ def publish(built: Path, name: str, manifest: dict[str, Any]) -> Entry:
     (built / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     target = root() / name
     if target.exists():  # the same key: the same image; a fresh one has other SSH keys
-        shutil.rmtree(target)
-    built.rename(target)
+        removal.remove(target)
+    removal.replace(built, target)
     return Entry(target, manifest)
 
 
 def _made_root() -> Path:
     folder = root()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        ownership.claim_cache(folder, resources.cache())
     except OSError as error:
         raise LabError(
             f"cannot make the image cache {folder}: {error.strerror}", mend="set XDG_CACHE_HOME to a folder of yours"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import children
+from harness import children, removal
 from harness.errors import LabError, UsageError
 
 _MERGED = ("bin", "sbin", "lib", "lib64")  # folders that a merged /usr has as links
@@ -124,7 +124,7 @@ def _fill(archive: tarfile.TarFile, into: Path, wanted: Callable[[str], bool]) -
         target = into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if member.issym():
-            target.unlink(missing_ok=True)
+            removal.remove(target)
             target.symlink_to(member.linkname)
         elif member.islnk():
             origin = member.linkname.removeprefix("./")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness import children
+from harness import children, removal
 from harness.errors import LabError
 
 PREFIX = "wine"
@@ -59,10 +58,10 @@ def prune(tree: Path, programs: Iterable[str], keep: Sequence[str], drop: Sequen
     windows = prefix / "drive_c/windows"
     for path in list(windows.iterdir()):
         if path.is_dir() and path.name != "system32":
-            shutil.rmtree(path)
+            removal.remove(path)
     for unused in ("Program Files", "Program Files (x86)", "ProgramData"):
-        shutil.rmtree(prefix / "drive_c" / unused, ignore_errors=True)
-    shutil.rmtree(windows / "system32")
+        removal.remove(prefix / "drive_c" / unused, quiet=True)
+    removal.remove(windows / "system32")
     (windows / "system32/drivers").mkdir(parents=True)
     (windows / "temp").mkdir()
     for name in programs:

@@ -6,7 +6,6 @@ The recipe is ``images/wine``; this module is the order of the steps, and the ke
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 import tomllib
 from collections.abc import Callable, Iterable
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import resources
+from harness import removal, resources
 from harness.errors import LabError, UsageError
 from harness.images import assembly, cache, kernel, keys, packages
 
@@ -141,7 +140,7 @@ def _build(recipe: Recipe, folder: Path, progress: Callable[[str], None]) -> cac
         path.mkdir()
     progress(f"unpacking packages of {recipe.sources.suite} ({', '.join(table['packages'])})")
     unpacked = packages.unpack(recipe.sources, table["packages"], tree, _wanted, scratch)
-    shutil.rmtree(scratch)
+    removal.remove(scratch)
     key = _digest([inputs, *unpacked])[:16]
 
     progress("making the Wine prefix")

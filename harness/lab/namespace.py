@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness import ownership
 from harness.errors import LabError
 
 WORK = Path("/run/wsk-harness")
@@ -91,6 +92,7 @@ def enter(keep: Iterable[Path] = ()) -> Path:
     temporary.mkdir(parents=True)
     os.environ["TMPDIR"] = str(temporary)
     tempfile.tempdir = None
+    ownership.adopt_new(WORK)
     (WORK / "entered").touch()
     return WORK
 

@@ -113,7 +113,7 @@ def run(request: launch.Request, found: Sequence[Path], place: Path, watcher: Wa
         called = name(found[index], folder)
         watcher.say(f"build {called}")
         output = place / called.replace("/", "_")
-        output.mkdir(parents=True, exist_ok=True)
+        output = launch.claim(output)
         one = replace(request, driver=found[index], drivers={})
         launch.check(one)
         results = launch.execute(one, output.absolute(), watcher, launch.Options(retry=True))

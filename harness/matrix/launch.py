@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import adapters, doctor, resources
+from harness import adapters, doctor, ownership, removal, resources
 from harness.errors import UsageError, writing
 from harness.history.store import History
 from harness.matrix import catalogue, retry
@@ -23,7 +23,7 @@ from harness.matrix.scheduler import Scheduler
 from harness.matrix.select import Planned, Requirement, chosen, plan
 from harness.report import facts, html, junit
 from harness.report.progress import Watcher
-from harness.report.results import FILE_NAME, CellResult, Results, RunInfo, write
+from harness.report.results import FILE_NAME, CellResult, Results, RunInfo, load_run, write
 from harness.report.status import Status
 
 RUNS = Path("runs")
@@ -110,27 +110,45 @@ def check(request: Request) -> None:
 
 
 def run_folder(output: Path | None, now: datetime) -> Path:
-    """Make the run's folder; one that holds an earlier run is used again, any other must be empty.
+    """Make the run's folder and hold it until this process ends.
 
     Raises:
-        UsageError: the folder holds something else, or cannot be made.
+        UsageError: the folder holds something else than an earlier run, another process works in it, or it cannot be
+            made.
     """
     try:
         if output is not None:
-            output.mkdir(parents=True, exist_ok=True)
-            if any(output.iterdir()) and not (output / FILE_NAME).is_file():
-                raise UsageError(f"{output} is not empty and not the folder of a run", mend="name another with -o")
-            return output.absolute()
+            return claim(output)
         for attempt in range(1, 1000):
             folder = RUNS / (now.strftime("%Y-%m-%d-%H%M%S") + (f"-{attempt}" if attempt > 1 else ""))
             try:
                 folder.mkdir(parents=True)
             except FileExistsError:
                 continue
-            return folder.absolute()
+            return claim(folder)
     except OSError as error:
         raise UsageError(f"cannot make the run's folder {error.filename}: {error.strerror}") from error
     raise UsageError("no free name for the run's folder", mend="name one with -o")
+
+
+def claim(folder: Path) -> Path:
+    """Hold a run's folder until this process ends; gives its absolute path.
+
+    A folder that holds an earlier run is used again; those of older versions have no marker, but a record.
+
+    Raises:
+        UsageError: the folder holds something else, another process works in it, or it cannot be made.
+    """
+    return ownership.claim(folder, ours=holds_run)
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether there is a record of a run in the folder."""
+    try:
+        load_run(folder / FILE_NAME)
+    except UsageError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +398,7 @@ def clear(folder: Path) -> None:
     """Remove an earlier run's files from a cell's folder: stale evidence is worse than none."""
     for old in folder.iterdir():
         if old.is_file():
-            old.unlink()
+            removal.remove(old)
 
 
 def _place(folder: Path, cell: Cell) -> Path:

@@ -14,7 +14,8 @@ from pathlib import Path
 from harness import adapters
 from harness.errors import UsageError
 from harness.matrix.cells import Cell, CellJob
-from harness.report.results import FILE_NAME, CellResult, Results, RunInfo, load, write, write_text
+from harness.removal import write_whole
+from harness.report.results import FILE_NAME, CellResult, Results, RunInfo, load, write
 from harness.report.status import Status
 
 PLAN_FILE = "plan.json"
@@ -74,7 +75,7 @@ def _bytes(path: Path | None) -> str:
 
 def begin(folder: Path, plan: str) -> None:
     """Note what the run in this folder is made of."""
-    write_text(folder / PLAN_FILE, json.dumps({"schema": 1, "plan": plan}) + "\n")
+    write_whole(folder / PLAN_FILE, json.dumps({"schema": 1, "plan": plan}) + "\n")
 
 
 def recorded(folder: Path, plan: str, *, ended: bool) -> Results | None:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import glob
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, adapters, resources
+from harness import __version__, adapters, ownership, removal, resources
 from harness.errors import LabError, UsageError
 from harness.matrix import parcel
 from harness.matrix.cells import Cell, CellJob
@@ -86,12 +84,12 @@ def run_parcel(sent: Parcel) -> dict[str, Any]:
 
     if sent.version != harness_version():
         raise RuntimeError(f"this worker has harness {harness_version()}, the run {sent.version}")
-    root = Path(tempfile.mkdtemp(prefix="wsk-harness-cell-"))
-    try:
+    with removal.scratch("wsk-harness-cell-") as root:
         parcel.unpack(sent.files, root / "in")
         job = CellJob.from_json(sent.job)
         folder = root / "out"
         folder.mkdir()
+        ownership.mark(root)  # the cell's worker, another process, writes there
         job = replace(
             job,
             folder=folder,
@@ -105,8 +103,6 @@ def run_parcel(sent: Parcel) -> dict[str, Any]:
         )
         result = CellProcess(job, lambda cell, event: None).run()
         return {"result": to_dict(result), "evidence": parcel.pack({"": folder}), "host": os.uname().nodename}
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def pack(job: CellJob) -> Parcel:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from harness import ownership, removal
 from harness.errors import UsageError
 from harness.report.results import load_run
 
@@ -46,6 +46,8 @@ def apply(runs: Path, bounds: Bounds, now: datetime, spare: Sequence[Path] = ())
     for started, cells, size in nights:
         total += size
         if now - started > timedelta(days=bounds.days) or total > bounds.size:
-            shutil.rmtree(cells, ignore_errors=True)
+            if not ownership.is_own(cells.parent):
+                ownership.mark(cells.parent)  # of an older version: its record, read above, says that it is a night
+            removal.remove(cells.absolute(), quiet=True)
             gone.append(cells.parent)
     return gone

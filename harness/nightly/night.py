@@ -83,7 +83,7 @@ def run(
             absorb(file, runs, watcher.say)
             seconds, memory = questions.estimates(file), questions.memory(file)
         left = unfinished(runs, now)
-        folder = left or _fresh(runs, now)
+        folder = launch.claim(left) if left is not None else _fresh(runs, now)
         options = replace(options, resume=left is not None, retry=True, seconds=seconds, memory=memory)
         options = replace(options, fresh=lambda: _fresh(runs, now))
         results, folder = launch.execute_in(request, folder, watcher, options)
@@ -137,5 +137,5 @@ def _fresh(runs: Path, now: datetime) -> Path:
             continue
         except OSError as error:
             raise UsageError(f"cannot make the run's folder {folder}: {error.strerror}") from error
-        return folder.absolute()
+        return launch.claim(folder)
     raise UsageError(f"no free name for a night in {runs}")

@@ -6,12 +6,14 @@ files must be those that the run left, and all three must speak of the same case
 
 from __future__ import annotations
 
+import os
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import digests, inside
+from harness import digests, inside, ownership, removal
 from harness.errors import UsageError
 from harness.offline import agreement, recorded, sources
 from harness.offline.recorded import RecordedCell, RecordedRun
@@ -65,24 +67,20 @@ def pack(folder: Path, target: Path | None = None) -> Path:
     if not any(folder.glob(f"cells/*/{PLAN}")):
         raise UsageError(f"{folder} holds no cells/*/{PLAN}", mend="name a folder that `harness run` wrote")
     target = target or folder.with_name(f"{folder.resolve().name}.zip")
-    partial = target.with_name(f".{target.name}.part")
+    if os.path.lexists(target) and not _is_bundle(target):
+        raise UsageError(f"{target} is no bundle that the harness made", mend="name another file with -o")
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
     try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-            for path in sorted(folder.rglob("*")):
-                if (
-                    path.is_file()
-                    and not path.is_symlink()
-                    and path.resolve() not in (target.resolve(), partial.resolve())
-                ):
+        with (
+            removal.whole(target) as made,
+            zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+        ):
+            for path in files:
+                if path.resolve() != target.resolve() and path.name != ownership.MARKER:
                     _require_fits(path)
                     archive.write(path, path.relative_to(folder).as_posix())
-        partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UsageError(f"cannot write {target}: {error.strerror or error}") from None
-    except UsageError:
-        partial.unlink(missing_ok=True)
-        raise
     return target
 
 
@@ -91,6 +89,15 @@ def _require_fits(path: Path) -> None:
     if path.name in (PLAN, CAPTURE) and (size := path.stat().st_size) > sources.LARGEST_MEMBER:
         limit = f"the {sources.LARGEST_MEMBER >> 20} MiB that are unpacked of a bundle"
         raise UsageError(f"{path} has {size} bytes, more than {limit}", mend="keep the folder as it is, or use tar")
+
+
+def _is_bundle(path: Path) -> bool:
+    """Whether the file is one that ``pack`` wrote."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return not path.is_symlink() and any(name.endswith(f"/{PLAN}") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        return False
 
 
 def replay(source: Path, reader: Reader = Reader.AUTO) -> Iterator[Replayed]:

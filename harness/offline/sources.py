@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from harness import inside
+from harness import inside, removal
 from harness.errors import UsageError
 from harness.report import reading
 from harness.report.results import CAPTURE, FILE_NAME, PLAN
@@ -119,7 +118,7 @@ class BundleSource:
         for name in (PLAN, CAPTURE):
             target = self._scratch / name
             with suppress(FileNotFoundError):
-                target.unlink()
+                removal.remove(target)
             if member := self._members.get(f"{self._within}{folder}/{name}"):
                 self._unpack(member, target)
         return self._scratch
@@ -175,8 +174,8 @@ def opened(path: Path) -> Iterator[Source]:
     with ExitStack() as stack:
         with _sound(path):
             archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(inside.named_file(path))))
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-replay-"))
-        yield BundleSource(archive, path, Path(scratch))
+            scratch = stack.enter_context(removal.scratch("harness-replay-"))
+        yield BundleSource(archive, path, scratch)
 
 
 @contextmanager

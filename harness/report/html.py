@@ -13,8 +13,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.history.store import History
+from harness.removal import write_whole
 from harness.report import page_data
-from harness.report.results import CaseResult, CellResult, Results, RunInfo, write_text
+from harness.report.results import CaseResult, CellResult, Results, RunInfo
 from harness.report.status import Status, worst
 from harness.report.table import closing_line
 
@@ -81,7 +82,7 @@ def when(run: RunInfo) -> str:
 
 def write(results: Results, folder: Path, history: History | None = None) -> Path:
     """Write ``index.html`` into the run's folder."""
-    return write_text(folder / FILE_NAME, render(results, history, _consoles(results, folder)))
+    return write_whole(folder / FILE_NAME, render(results, history, _consoles(results, folder)))
 
 
 def _consoles(results: Results, folder: Path) -> dict[str, str]:

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from harness.report.results import CaseResult, CellResult, Results, write_text
+from harness.removal import write_whole
+from harness.report.results import CaseResult, CellResult, Results
 from harness.report.status import Status
 
 FILE_NAME = "junit.xml"
@@ -24,7 +25,7 @@ def render(results: Results) -> str:
 
 def write(results: Results, folder: Path) -> Path:
     """Write ``junit.xml`` into the run's folder."""
-    return write_text(folder / FILE_NAME, render(results))
+    return write_whole(folder / FILE_NAME, render(results))
 
 
 def _suite(cell: CellResult, names: tuple[str, ...], started: str) -> ET.Element:

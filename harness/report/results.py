@@ -6,8 +6,6 @@ Every report is made from these values alone and can be made again from the file
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import inside
 from harness.errors import EXIT_USAGE, UsageError
+from harness.removal import write_whole
 from harness.report import reading
 from harness.report.status import Status, exit_code, worst
 from harness.verify.verdict import DatagramCounts, Finding, Observation
@@ -243,23 +242,7 @@ def dumps(results: Results) -> str:
 
 def write(results: Results, folder: Path) -> Path:
     """Write ``results.json`` into the run's folder, whole or not at all, and return its path."""
-    return write_text(folder / FILE_NAME, dumps(results))
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file so that a reader, or a crash, sees the old one or the new one and never a part."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
+    return write_whole(folder / FILE_NAME, dumps(results))
 
 
 def load_run(path: Path) -> RunInfo:

@@ -5,7 +5,6 @@ Everything is entered on one ``ExitStack``, so whatever goes wrong, what came be
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import nics
+from harness import nics, removal
 from harness.capture.marker import SILENCE
 from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
@@ -226,8 +225,7 @@ def _dhcp(job: CellJob, network: Bridges, stack: ExitStack) -> Callable[[], None
 
 def _machine(job: CellJob, guest: Guest, nic: Nic, network: Bridges, notes: _Notes, stack: ExitStack) -> Machine:
     """Libvirt, and the machine, not yet started."""
-    scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="wsk-harness-"))
-    chosen = accelerator.choose(Path(scratch))
+    chosen = accelerator.choose(stack.enter_context(removal.scratch("wsk-harness-")))
     notes.accelerator = chosen.name
     notes.facts["accelerator"] = chosen.evidence
     connection = stack.enter_context(Connection(job.host.uri if job.host else ""))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness import removal
 from harness.errors import LabError
 from harness.guests.base import Guest
 from harness.vm import sparse
@@ -31,7 +32,7 @@ def write(guest: Guest, machine: Machine, memory: Path, folder: Path) -> None:
     """
     machine.save(folder / STATE)
     sparse.copy(memory, folder / RAM)
-    memory.unlink()
+    removal.remove(memory)
     guest.keep(folder)
 
 

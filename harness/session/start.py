@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import adapters
+from harness import adapters, removal
 from harness.adapter import DriverAdapter
 from harness.control.ssh import Shell
 from harness.errors import HarnessError, LabError
@@ -322,7 +322,7 @@ class Starter:
         with contextlib.suppress(HarnessError):
             self._hang_up()
         self._machine.destroy()
-        self._memory.unlink(missing_ok=True)
+        removal.remove(self._memory)
         try:
             self._guest.start_over()
         except OSError as error:

@@ -79,7 +79,8 @@ def _environment(checkout: Path, *, dev: bool) -> Environment | None:
         return None
     environment = Environment(checkout, dev=dev)
     if environment.running_here():
-        return None if environment.ready() else environment
+        own = environment.made_by_hand() and not lacking(environment.requirements())
+        return None if environment.ready() or own else environment
     return environment if lacking(environment.requirements()) else None
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import __version__, children
+from harness import __version__, children, ownership, removal
 from harness.setup.console import SetupError, run, say
 
 STAMP = "harness-setup.json"
@@ -53,6 +53,10 @@ class Environment:
         """Whether this very interpreter is the environment's."""
         return Path(sys.prefix).resolve() == self.folder.resolve()
 
+    def made_by_hand(self) -> bool:
+        """Whether somebody else than the harness made the environment, and so is the one who keeps it up to date."""
+        return self.python.exists() and not self._stamp() and not ownership.is_own(self.folder)
+
     def ready(self) -> bool:
         """Whether the folder holds a finished environment for the project as it is now."""
         stamp = self._stamp()
@@ -82,21 +86,35 @@ class Environment:
                 return
             again = self._finished_before()
             dev = self.dev or bool(self._stamp().get("dev"))
-            (self.folder / STAMP).unlink(missing_ok=True)
+            self._empty(keep=again)
             if not again:
                 say(f"making {self.folder}")
                 base = str(getattr(sys, "_base_executable", sys.executable))
-                run([base, "-m", "venv", "--clear", str(self.folder)])
+                run([base, "-m", "venv", str(self.folder)])
             extra = "[dev]" if dev else ""
             say(f"installing the project and what it depends on in {self.folder} (pip)")
             pip = [str(self.python), "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
             run([*pip, "--editable", f"{self.checkout}{extra}"], watch=_pip_progress)
             # Containers often tell Python to keep no bytecode; each worker would compile all modules anew.
             run([str(self.python), "-m", "compileall", "-q", str(self.checkout / "harness")])
-            stamp = self.folder / STAMP
-            part = stamp.with_suffix(".part")
-            part.write_text(json.dumps({"key": self._key(), "dev": dev, "python": sys.version}), encoding="utf-8")
-            part.replace(stamp)
+            text = json.dumps({"key": self._key(), "dev": dev, "python": sys.version})
+            removal.write_whole(self.folder / STAMP, text)
+
+    def _empty(self, *, keep: bool) -> None:
+        """Make the folder, or take what an earlier set-up left out of it; with ``keep`` only the stamp goes.
+
+        Raises:
+            SetupError: the folder holds an environment that somebody else made.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = self.folder.resolve()
+        if self._stamp() or not any(folder.iterdir()):
+            ownership.mark(folder)
+        if not ownership.is_own(folder):
+            raise SetupError(f"{self.folder} was not made by the harness; move it away and run again")
+        for path in [folder / STAMP] if keep else list(folder.iterdir()):
+            if path.name != ownership.MARKER and not path.is_symlink():  # lib64 is a link to lib, and may stay
+                removal.remove(path)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

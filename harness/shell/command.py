@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import termios
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from harness import children
+from harness import children, ownership, removal
 from harness.errors import UsageError
 from harness.matrix import launch
 from harness.matrix import run as matrix
@@ -55,16 +54,14 @@ def run(request: launch.Request, command: Sequence[str], output: Path | None) ->
 @contextlib.contextmanager
 def _folder(output: Path | None) -> Iterator[Path]:
     if output is None:
-        with tempfile.TemporaryDirectory(prefix="harness-shell-") as folder:
-            yield Path(folder)
+        with removal.scratch("harness-shell-") as folder:
+            ownership.mark(folder)  # the worker, another process, writes there
+            yield folder
         return
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        if any(output.iterdir()):
-            raise UsageError(f"{output} is not empty", mend="name another with -o")
-    except OSError as error:
-        raise UsageError(f"cannot make {output}: {error.strerror}") from error
-    yield output.absolute()
+    if output.is_dir() and any(output.iterdir()):
+        raise UsageError(f"{output} is not empty", mend="name another with -o")
+    with ownership.claimed(output) as folder:
+        yield folder
     print(f"harness: console and capture: {output}", file=sys.stderr)
 
 

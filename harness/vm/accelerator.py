@@ -9,12 +9,11 @@ import json
 import os
 import select
 import subprocess
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness import children
+from harness import children, removal
 from harness.errors import LabError
 from harness.vm.libvirt import cache_folder
 
@@ -69,10 +68,7 @@ def choose(scratch: Path) -> Accelerator:
         pass  # nothing remembered, or by another version: prove it again
     chosen = prove(scratch)
     remembered.parent.mkdir(parents=True, exist_ok=True)
-    handle, fresh = tempfile.mkstemp(dir=remembered.parent, prefix=".accelerator-")  # labs have the same process ids
-    with open(handle, "w") as file:
-        json.dump({"key": key, **asdict(chosen)}, file)
-    os.replace(fresh, remembered)
+    removal.write_whole(remembered, json.dumps({"key": key, **asdict(chosen)}))
     return chosen
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import resources
+from harness import ownership, removal, resources
 from harness.errors import LabError
 
 STATE, RAM, MANIFEST = "state", "ram", "manifest.json"
@@ -96,19 +96,20 @@ class States:
         with self._locked():
             self._make_room()
             temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.folder))
+            ownership.adopt_new(temporary)
             alive = _hold(temporary)
         try:
             write(temporary)
             manifest = {**facts, "bytes": _sizes(temporary), "saved": time.time()}
             (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
             with self._locked():
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-                temporary.rename(self.folder / name)
+                removal.remove(self.folder / name, quiet=True)
+                removal.replace(temporary, self.folder / name)
                 self._evict(keep=name)
         except OSError as error:
             raise StateError(f"the guest's state cannot be kept in {self.folder}: {error.strerror or error}") from error
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            removal.remove(temporary, quiet=True)
             if alive is not None:
                 os.close(alive)
         return Saved(self.folder / name, manifest)
@@ -116,7 +117,7 @@ class States:
     def discard(self, name: str) -> None:
         """Forget a state that is not to be trusted."""
         with self._locked():
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+            removal.remove(self.folder / name, quiet=True)
 
     def entries(self) -> list[Saved]:
         """All states, the most recently used first."""
@@ -132,7 +133,7 @@ class States:
         for saved in reversed(self.entries()):
             if shutil.disk_usage(self.folder).free >= _RESERVE_BYTES:
                 return
-            shutil.rmtree(saved.folder, ignore_errors=True)
+            removal.remove(saved.folder, quiet=True)
         if (free := shutil.disk_usage(self.folder).free) < _RESERVE_BYTES:
             raise StateError(f"no space for saved guests: {free / 1e9:.1f} GB are free in {self.folder}")
 
@@ -140,7 +141,7 @@ class States:
         """Remove what workers that were killed left half written; those that live hold a lock on theirs."""
         for left in self.folder.glob(f"{_TEMPORARY}*"):
             if (held := _hold(left)) is not None:
-                shutil.rmtree(left, ignore_errors=True)
+                removal.remove(left, quiet=True)
                 os.close(held)
 
     def _evict(self, keep: str) -> None:
@@ -150,12 +151,12 @@ class States:
                 total += saved.size
                 if total > self._limit and saved.folder.name != keep:
                     total -= saved.size
-                    shutil.rmtree(saved.folder, ignore_errors=True)
+                    removal.remove(saved.folder, quiet=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            ownership.claim_cache(self.folder, resources.cache())
             with (self.folder / ".lock").open("w") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield

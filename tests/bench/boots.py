@@ -13,10 +13,10 @@ import pty
 import select
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
+from harness import removal
 from harness.images.wine import WineImage
 
 READY = "harness-guest: ready"
@@ -52,8 +52,8 @@ def labgrid(python: Path, image: WineImage) -> float:
         "nic": "user,id=n,restrict=on,model=virtio-net-pci,mac=52:54:00:c0:00:01",
         "boot_args": image.cmdline,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "environment.yaml"
+    with removal.scratch("harness-bench-") as folder:
+        path = folder / "environment.yaml"
         path.write_text(
             json.dumps(  # which is YAML, too
                 {

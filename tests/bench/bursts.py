@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import plan as plans
+from harness import removal
 from harness.capture.marker import Edge
 from harness.model.frames import encode
 from harness.wsk import operations as op
@@ -37,8 +38,7 @@ def write(folder: Path, count: int, size: int = 64) -> tuple[Path, Path]:
         return capture, plan_file
     burst = next(item.burst for item in plan.predict(SITE) if item.burst is not None)
     frame = encode(packet(burst.template, SITE, burst.payload(0)))[0]
-    partial = capture.with_suffix(".part")
-    with partial.open("wb") as file:
+    with removal.whole(capture) as file:
         file.write(made.section() + made.interface())
         for edge, number in ((Edge.LIVE, 0), (Edge.START, 1)):
             file.write(made.enhanced(Record(marker(number, edge, 1 + number, "burst" * number)), 0))
@@ -47,7 +47,6 @@ def write(folder: Path, count: int, size: int = 64) -> tuple[Path, Path]:
         for edge, number in ((Edge.END, 1), (Edge.LIVE, 0)):
             file.write(made.enhanced(Record(marker(number, edge, 4 - number, "burst" * number)), 0))
         file.write(made.statistics(0))
-    partial.rename(capture)
     return capture, plan_file
 
 

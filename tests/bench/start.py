@@ -11,10 +11,10 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from harness import removal
 from harness.images import wine
 from tests.bench import boots, restores
 
@@ -24,7 +24,7 @@ CASE = "test_port_bytes_are_in_network_order"
 
 def harness_run(nic: str, *options: str) -> tuple[float, dict[str, float], str]:
     """Seconds from the command to the first verified datagram, seconds by phase, and how the guest was started."""
-    with tempfile.TemporaryDirectory() as folder:
+    with removal.scratch("harness-bench-") as folder:
         argv = [
             sys.executable,
             "-m",
@@ -36,7 +36,7 @@ def harness_run(nic: str, *options: str) -> tuple[float, dict[str, float], str]:
             "-k",
             CASE,
             "-o",
-            folder,
+            str(folder),
             *options,
         ]
         begun = time.monotonic()
@@ -46,7 +46,7 @@ def harness_run(nic: str, *options: str) -> tuple[float, dict[str, float], str]:
             for line in process.stderr:
                 if "proof done" in line or (not first and "load done" in line and "--cold" in options):
                     first = time.monotonic() - begun
-        (cell,) = json.loads((Path(folder) / "results.json").read_text())["cells"]
+        (cell,) = json.loads((folder / "results.json").read_text())["cells"]
     return first, cell["timings"], cell["facts"].get("start", cell["reason"])
 
 
@@ -61,8 +61,8 @@ def image() -> wine.WineImage:
 def bare_boot(seconds: float = 120.0) -> float:
     """Seconds from QEMU's start to the guest's services, with the same kernel, disk and memory and without libvirt."""
     made = image()
-    with tempfile.TemporaryDirectory() as folder:
-        console = Path(folder) / "console"
+    with removal.scratch("harness-bench-") as folder:
+        console = folder / "console"
         console.touch()
         argv = [
             *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-m", "256"),

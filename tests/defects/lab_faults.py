@@ -6,15 +6,14 @@ Each test runs inside a cell's worker and does its damage there; ``harness defec
 from __future__ import annotations
 
 import resource
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from harness import removal
 from harness.api import Wire, Wsk
 from harness.defects.inside import capture, guest_shell, kill, processes
 
@@ -32,11 +31,9 @@ def fill_the_disk() -> None:
         resource.prlimit(process, resource.RLIMIT_FSIZE, (2048, 2048))
 
 
-def remove_the_folder() -> None:
-    """Remove what the cell has written so far."""
-    for process in processes("dumpcap"):
-        words = (Path("/proc") / str(process) / "cmdline").read_bytes().split(b"\0")
-        shutil.rmtree(Path(words[words.index(b"-w") + 1].decode()).parent)
+def remove_the_folder(wsk: Wsk) -> None:
+    """Remove what the cell has written so far: its own folder, which the capture says, and no other."""
+    removal.remove(capture(wsk).path.parent)
 
 
 def set_the_clock(wsk: Wsk) -> None:
@@ -58,7 +55,7 @@ FAULTS: dict[str, Callable[[Wsk], None]] = {
     "wskctl-killed": lambda _: in_guest("killall -9 wskctl.exe"),
     "dumpcap-killed": lambda _: kill("dumpcap"),
     "disk-full": lambda _: fill_the_disk(),
-    "results-folder-gone": lambda _: remove_the_folder(),
+    "results-folder-gone": remove_the_folder,
     "clock-set": set_the_clock,
 }
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
-from harness import resources
+from harness import ownership, removal, resources
 from harness.images import closure, kernel, packages
 from tests.unit import windows_kit
 
@@ -59,15 +58,14 @@ def boot_disk() -> Path:
     cached = resources.cache() / "standin" / f"{digest}.img"
     if cached.is_file():
         return cached
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".build-") as name:
-        work = Path(name)
+    ownership.claim_cache(cached.parent, resources.cache())
+    with removal.scratch(".build-", beside=cached.parent) as work:
         tree, scratch = work / "tree", work / "scratch"
         tree.mkdir()
         scratch.mkdir()
         packages.unpack(sources, PACKAGES, tree, lambda path: not path.startswith(("usr/share/", "var/")), scratch)
         image = _fat(tree, _uki(tree, work), work)
-        image.rename(cached)
+        removal.replace(image, cached)
     return cached
 
 

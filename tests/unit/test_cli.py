@@ -16,7 +16,7 @@ from harness.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_PASSED,
 from harness.matrix import launch
 from harness.matrix.cells import Cell
 from harness.report.progress import Watcher
-from harness.report.results import CaseResult, CellResult, Results, RunInfo
+from harness.report.results import CaseResult, CellResult, Results, RunInfo, write
 from harness.report.status import Status
 
 Capture = pytest.CaptureFixture[str]
@@ -65,7 +65,7 @@ def test_help_is_quick_and_needs_no_lab() -> None:
         ("run --config nowhere.toml", "cannot read nowhere.toml"),
         ("run --nik e1000", "No such option: --nik"),
         ("run --jobs 0", "--jobs"),
-        ("run -o /proc/1/x", "cannot make the run's folder"),
+        ("run -o /proc/1/x", "cannot write into the folder /proc/1/x"),
         ("frobnicate", "No such command 'frobnicate'"),
         ("image build windoze", "no guest 'windoze'"),
         ("image info nothing", "no image 'nothing'"),
@@ -168,7 +168,10 @@ def test_run_folders_do_not_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(UsageError, match="not the folder of a run"):
-        launch.run_folder(tmp_path, datetime.now())
-    (tmp_path / "results.json").touch()
+    for record in ("", "{}", '{"schema": 1, "results": "of another tool"}'):
+        with pytest.raises(UsageError, match="not empty, and the harness did not make it"):
+            launch.run_folder(tmp_path, datetime.now())
+        (tmp_path / "results.json").write_text(record)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["results.json", "thesis.txt"]
+    write(Results(RunInfo("r", "2026"), ()), tmp_path)
     assert launch.run_folder(tmp_path, datetime.now()) == tmp_path

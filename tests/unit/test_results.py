@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, UsageError
+from harness.removal import write_whole
 from harness.report.results import (
     SCHEMA,
     CaseResult,
@@ -18,7 +19,6 @@ from harness.report.results import (
     load,
     load_run,
     write,
-    write_text,
 )
 from harness.report.status import Status, exit_code, worst
 from harness.verify.verdict import DatagramCounts, Finding, Verdict
@@ -106,14 +106,14 @@ def test_a_missing_record_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = write_text(tmp_path / "a.txt", "old")
+    file = write_whole(tmp_path / "a.txt", "old")
 
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write_text(file, "new")
+        write_whole(file, "new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert file.read_text() == "old"
 

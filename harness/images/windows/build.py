@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, children, errors
+from harness import __version__, children, errors, ownership, removal, resources
 from harness.drivers import sign
 from harness.errors import HarnessError, LabError, UsageError
 from harness.images import cache, keys
@@ -137,7 +137,8 @@ def prepare(plan: Plan, say: Say) -> State:
         return state
     if state is not None:
         say("starting anew" if plan.request.restart else "the interrupted build was of something else: starting anew")
-    shutil.rmtree(place.folder, ignore_errors=True)
+    ownership.claim_cache(place.folder.parent, resources.cache())
+    removal.remove(place.folder, quiet=True)
     _require_space(place.folder.parent, plan.release)
     place.folder.mkdir(parents=True, mode=0o700)
     pair = keys.KeyPair.generate()
@@ -185,7 +186,7 @@ def seal(plan: Plan, say: Say) -> cache.Entry:
                 file.chmod(0o400)  # guests run on overlays; nothing may write below them
         state = state.with_seconds("seal", time.monotonic() - began)
         entry = cache.publish(out, request.name, _manifest(plan, state, out))
-    shutil.rmtree(place.folder)
+    removal.remove(place.folder)
     say(f"image {request.name}: {entry.size / 1e9:.1f} GB in {entry.folder}")
     return entry
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import shutil
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from harness import children
+from harness import children, removal
 from harness.errors import LabError, UsageError
 from harness.images.windows.iso import Iso, Node
 from harness.images.windows.releases import Release, by_build
@@ -148,8 +147,8 @@ def _xml(iso: Iso, wim: Node) -> ET.Element:
         raise UsageError(f"{iso.path.name}: {wim.name} is not a WIM file", mend="download it again")
     if shutil.which("wimlib-imagex") is None:
         raise LabError("wimlib-imagex is missing", mend="apt-get install wimtools")
-    with tempfile.TemporaryDirectory(prefix="harness-wim-") as folder:
-        copy, xml = Path(folder) / "install.wim", Path(folder) / "info.xml"
+    with removal.scratch("harness-wim-") as folder:
+        copy, xml = folder / "install.wim", folder / "info.xml"
         with copy.open("wb") as file:  # sparse: the archive's head, its tables, and nothing in between
             file.write(head)
             for at, what in _RESOURCES:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import children
+from harness import children, removal
 from harness.errors import LabError
 from harness.images.windows import answer as answers
 from harness.images.windows.packages import Ssh
@@ -67,9 +66,9 @@ def write(seed: Seed, out: Path) -> Path:
     """
     if shutil.which("xorriso") is None:
         raise LabError("xorriso is missing", mend="apt-get install xorriso")
-    out.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".seed-", dir=out.parent) as name:  # a folder of its owner's alone
-        tree = Path(name) / "tree"
+    removal.remove(out)
+    with removal.scratch(".seed-", beside=out.parent) as folder:
+        tree = folder / "tree"
         seed.write_tree(tree)
         os.close(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         command = [
@@ -88,7 +87,7 @@ def write(seed: Seed, out: Path) -> Path:
         ]
         run = children.run(command)
     if run.returncode:
-        out.unlink(missing_ok=True)
+        removal.remove(out)
         reason = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise LabError(f"xorriso could not write the seed: {reason}", detail=run.stderr)
     return out

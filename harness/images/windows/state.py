@@ -7,12 +7,11 @@ the layers before it are as the guest left them when it rebooted.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import children, resources
+from harness import children, removal, resources
 from harness.errors import LabError
 
 FILE = "state.json"
@@ -94,23 +93,18 @@ class Workplace:
 
     def save(self, state: State) -> None:
         """Write the state so that a reader sees the old one or the new one, never half of one."""
-        temporary = self.folder / f".{FILE}"
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(asdict(state), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.folder / FILE)
+        removal.write_whole(self.folder / FILE, json.dumps(asdict(state), indent=1))
 
     def prepare_boot(self, state: State, disk_gib: int) -> Path:
         """Throw away what a cut-off start left and lay the layer of the next one; gives the disk to start from."""
         for leftover in self.folder.glob("disk-*.qcow2"):
             if int(leftover.stem.partition("-")[2]) >= state.boots:
-                leftover.unlink()
-        self.vars.unlink(missing_ok=True)
+                removal.remove(leftover)
+        removal.remove(self.vars)
         if self.saved_vars(state.boots).is_file():
             self.vars.write_bytes(self.saved_vars(state.boots).read_bytes())
         if self.console.exists():
-            os.truncate(self.console, state.console_bytes)
+            removal.truncate(self.console, state.console_bytes)
         disk = self.layer(state.boots)
         if state.boots == 0:
             qemu_img("create", "-q", "-f", "qcow2", str(disk), f"{disk_gib}G")
