@@ -43,6 +43,7 @@ class Header:
         site: ``Site.to_json()``: addresses, neighbours, MTU, what the NIC does.
         cell: guest and NIC, for people.
         schema: version of this format.
+        markers: secret of the run that its markers in the capture carry (16 bytes); empty in plans of older versions.
     """
 
     run: str
@@ -50,6 +51,7 @@ class Header:
     site: Mapping[str, Any] = field(default_factory=dict)
     cell: str = ""
     schema: int = SCHEMA
+    markers: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def header_line(header: Header) -> str:
     """The header as its line, without the line end."""
     return _dump(
         {"schema": header.schema, "run": header.run, "cell": header.cell, "profile": header.profile}
+        | ({"markers": header.markers.hex()} if header.markers else {})
         | {"site": dict(header.site)}
     )
 
@@ -171,7 +174,8 @@ def _header(value: dict[str, Any]) -> Header:
     for key, text in texts.items():
         if not isinstance(text, str):
             raise _BadLineError(f'"{key}" must be a string')
-    return Header(site=site, schema=value["schema"], **texts)
+    markers = _decode(bytes, value.get("markers", ""), '"markers"')
+    return Header(site=site, schema=value["schema"], markers=markers, **texts)
 
 
 def _step(value: dict[str, Any]) -> Step:

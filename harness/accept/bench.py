@@ -182,7 +182,7 @@ class Bench:
         """A capture of the DUT bridge into a folder of its own."""
         folder = self.folder / f"capture-{name}"
         folder.mkdir(exist_ok=True)
-        with CaptureSession(self._network.dut, folder, guest=mac_bytes(DUT_NIC_MAC)) as session:
+        with CaptureSession(self._network.dut, folder) as session:
             yield Capture(session)
 
 

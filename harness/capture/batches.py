@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.capture import links
 from harness.capture.frames import CapturedFrame
+from harness.capture.origin import Direction
 
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
@@ -57,6 +58,7 @@ class Batch:
         interface: number of each one's interface in ``table``.
         times: time stamp of each in its interface's units.
         table: the interfaces of the section.
+        direction: ``Direction`` of each.
         stride: distance from frame to frame when all of them have one size and interface, else 0.
     """
 
@@ -68,6 +70,7 @@ class Batch:
     interface: Numbers
     times: NDArray[np.uint64]
     table: list[Interface]
+    direction: Bytes
     stride: int = 0
 
     def __len__(self) -> int:
@@ -85,6 +88,7 @@ class Batch:
             self.interface[cut],
             self.times[cut],
             self.table,
+            self.direction[cut],
             self.stride,
         )
 
@@ -97,7 +101,8 @@ class Batch:
         if links.is_readable(interface.link):
             data, length = links.ethernet(interface.link, data, length)
         time_ns = interface.nanoseconds(int(self.times[index]))
-        return CapturedFrame(self.first + index, time_ns, data, length, interface.name)
+        way = Direction(int(self.direction[index]))
+        return CapturedFrame(self.first + index, time_ns, data, length, interface.name, None, way)
 
     def starts_with(self, at: int, value: bytes) -> Flags:
         """Which frames have these bytes at ``at``; frames that are too short have not."""
@@ -126,14 +131,14 @@ class Pending:
     """Collects frames one by one until they are a batch."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, int, int, int, int]] = []
+        self._rows: list[tuple[int, int, int, int, int, int]] = []
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, offset: int, captured: int, original: int, interface: int, time: int) -> None:
+    def add(self, offset: int, captured: int, original: int, interface: int, time: int, direction: int = 0) -> None:
         """Append one frame."""
-        self._rows.append((offset, captured, original, interface, time))
+        self._rows.append((offset, captured, original, interface, time, direction))
 
     def take(self, data: Bytes, first: int, table: list[Interface]) -> Batch:
         """The batch of what was collected; begins anew."""
@@ -141,7 +146,8 @@ class Pending:
         self._rows = []
         offsets, captured, original, interface = (np.array(column, dtype=np.int64) for column in columns[:4])
         times = np.array(columns[4], dtype=np.uint64)
-        return Batch(data, first, offsets, captured, original, interface, times, table)
+        directions = np.array(columns[5], dtype=np.uint8)
+        return Batch(data, first, offsets, captured, original, interface, times, table, directions)
 
 
 def run_length(equal: list[Flags]) -> int:

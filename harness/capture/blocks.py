@@ -16,8 +16,11 @@ SHB, IDB, PB, SPB, ISB, EPB = 0x0A0D0D0A, 1, 2, 3, 5, 6
 _MAX_BLOCK = 64 << 20
 _MAX_INTERFACES = 4096
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
+_EPB_FLAGS = 2
+_DIRECTION = (0, 1, 2, 0)  # by the two bits of epb_flags; 3 is not defined
 _IF_NAME, _IF_TSRESOL, _IF_TSOFFSET = 2, 9, 14
 _ISB_IFDROP, _ISB_OSDROP, _EPB_DROPCOUNT = 5, 7, 4
+_FLAGS_ALONE = 12  # bytes of the options of a packet that has its flags and no other
 _MANY = 4096
 _RUN = 16
 
@@ -108,12 +111,18 @@ class Blocks:
         """A batch of enhanced packets of one size and interface, if there are enough of them."""
         number, _, _, captured, original = self._enhanced.unpack_from(view, at + 8)
         rows = (end - at) // length
-        plain = length == 32 + captured + -captured % 4  # no options
-        columns = [np.ndarray((rows,), self._column, data, at + place, (length,)) for place in (0, 4, 8, 20, 24)]
-        wanted = (EPB, length, number, captured, original)
+        after = 28 + captured + -captured % 4
+        plain, flagged = length == after + 4, length == after + 4 + _FLAGS_ALONE
+        places, wanted = [0, 4, 8, 20, 24], [EPB, length, number, captured, original]
+        flags = 0
+        if flagged:
+            option, flags, end = struct.unpack_from(self._order + "III", view, at + after)
+            places, wanted = [*places, after, after + 4, after + 8], [*wanted, option, flags, end]
+            flagged = struct.unpack_from(self._order + "HH", view, at + after) == (_EPB_FLAGS, 4) and end == 0
+        columns = [np.ndarray((rows,), self._column, data, at + place, (length,)) for place in places]
         trailer = np.ndarray((rows,), self._column, data, at + length - 4, (length,))
         same = [column == value for column, value in zip(columns, wanted, strict=True)]
-        run = run_length([*same, trailer == length]) if plain and captured <= MAX_FRAME else 0
+        run = run_length([*same, trailer == length]) if (plain or flagged) and captured <= MAX_FRAME else 0
         if run < _RUN or number >= len(self._table):
             self._patience = 4 * _RUN
             return None
@@ -129,6 +138,7 @@ class Blocks:
             np.broadcast_to(np.int64(number), run),
             high << np.uint64(32) | low,
             self._table,
+            np.broadcast_to(np.uint8(_DIRECTION[flags & 3]), run),
             length,
         )
         self.count += run
@@ -154,13 +164,15 @@ class Blocks:
             return self._wrong(f"names interface {number}, which the file does not describe")
         if captured > length - fixed or captured > MAX_FRAME:
             return self._wrong(f"says that it holds a frame of {captured} bytes")
-        after = fixed - 4 + captured + -captured % 4
+        after, direction = fixed - 4 + captured + -captured % 4, 0
         if kind == EPB and length > after + 4:
             options = self._options(bytes(view[at + after : at + length - 4]))
             drops = self._number(options.get(_EPB_DROPCOUNT, b""))
+            flags = options.get(_EPB_FLAGS, b"")
+            direction = _DIRECTION[self._word.unpack(flags)[0] & 3] if len(flags) == 4 else 0
         self._lost += drops
         self._table[number].frames += 1
-        pending.add(at + fixed - 4, captured, original, number, time)
+        pending.add(at + fixed - 4, captured, original, number, time, direction)
         return None
 
     def _block(self, kind: int, view: memoryview, at: int, length: int, pending: Pending) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
+
+from harness.capture.origin import Direction
 
 _IP_TYPES = (b"\x08\x00", b"\x86\xdd")
 
@@ -62,6 +65,7 @@ class CapturedFrame:
         length: original length on the wire; larger than ``len(data)`` when the snap length cut the frame.
         interface: name of the interface, empty when the file does not say.
         dissection: tshark's reading; ``None`` until it is known.
+        direction: whether the host sent it or a port of the bridge received it, where the capture says so.
     """
 
     number: int
@@ -70,6 +74,7 @@ class CapturedFrame:
     length: int
     interface: str = ""
     dissection: Dissection | None = field(default=None, compare=False)
+    direction: Direction = field(default=Direction.UNKNOWN, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,28 @@ class Extent:
     large: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where a case is found in a record that may still grow.
+
+    Args:
+        path: the record.
+        start: number of the case's start marker.
+        secret: what the session's markers carry.
+        directions: ``Direction`` of each frame so far, by number from 1; the record says it only when it is complete.
+    """
+
+    path: Path
+    start: int
+    secret: bytes
+    directions: bytes = b""
+
+
+def is_ip(frame: bytes) -> bool:
+    """Whether a raw frame is IPv4 or IPv6; fragments count, ARP does not."""
+    return frame[12:14] in _IP_TYPES
+
+
 def is_guest_ip(frame: bytes, mac: bytes) -> bool:
-    """Whether a raw frame is IPv4 or IPv6 sent by the guest; fragments count, ARP does not."""
-    return frame[6:12] == mac and frame[12:14] in _IP_TYPES
+    """The same, with the guest's MAC as its source."""
+    return frame[6:12] == mac and is_ip(frame)

@@ -14,12 +14,14 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from harness.capture.frames import CapturedFrame
+from harness.capture.origin import Direction
 from harness.errors import LabError
 
 SHB, IDB, SPB, ISB, EPB = 0x0A0D0D0A, 1, 3, 5, 6
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
 _ETHERNET_LINK = 1
 _OPTION_IF_NAME, _OPTION_IF_TSRESOL, _OPTION_IF_TSOFFSET = 2, 9, 14
+_OPTION_EPB_FLAGS = 2
 _OPTION_ISB_IFDROP, _OPTION_ISB_OSDROP = 5, 7
 _MAX_BLOCK = 64 << 20
 _CHUNK = 4 << 20
@@ -207,7 +209,14 @@ class PcapngReader:
         units = high << 32 | low
         time_ns = units * interface.numerator // interface.denominator + interface.offset_ns
         self._count += 1
-        return CapturedFrame(self._count, time_ns, body[20 : 20 + captured], original, interface.name)
+        way = Direction.UNKNOWN
+        if len(body) > (options := 20 + captured + -captured % 4):
+            way = self._direction(self._options(body, options).get(_OPTION_EPB_FLAGS, b""))
+        return CapturedFrame(self._count, time_ns, body[20 : 20 + captured], original, interface.name, None, way)
+
+    def _direction(self, flags: bytes) -> Direction:
+        value = struct.unpack(self._order + "I", flags)[0] & 3 if len(flags) == 4 else 0
+        return Direction(value) if value < 3 else Direction.UNKNOWN
 
     def _simple(self, at: int, body: bytes) -> CapturedFrame:
         (original,) = struct.unpack_from(self._order + "I", body)
@@ -241,7 +250,10 @@ def packet(frame: CapturedFrame) -> bytes:
     """One frame as an enhanced packet block of interface 0 of ``section``."""
     high, low = frame.time_ns >> 32, frame.time_ns & 0xFFFFFFFF
     header = struct.pack("<IIIII", 0, high, low, len(frame.data), frame.length)
-    return _pack(EPB, header + _padded(frame.data))
+    options = b""
+    if frame.direction is not Direction.UNKNOWN:
+        options = _option(_OPTION_EPB_FLAGS, struct.pack("<I", frame.direction)) + struct.pack("<HH", 0, 0)
+    return _pack(EPB, header + _padded(frame.data) + options)
 
 
 def _option(code: int, value: bytes) -> bytes:

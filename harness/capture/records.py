@@ -91,6 +91,7 @@ class Records:
             np.broadcast_to(np.int64(0), rows),
             seconds * np.uint64(self.interfaces[0].units) + fraction,
             self.interfaces,
+            np.broadcast_to(np.uint8(0), rows),
             stride,
         )
         self._book(rows)

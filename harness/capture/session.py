@@ -1,8 +1,9 @@
 """One capture for a whole VM session, from proof of life to proof of record.
 
 It opens and closes cases by markers, joins their frames with tshark's dissection, and checks in the end that the record
-on disk holds exactly what was judged. Frames are numbered as Wireshark numbers them in the record (``capture.pcapng``).
-Memory grows by eight bytes a frame: only the frames of the latest case are held, and not those of a large one.
+on disk holds exactly what was judged. Frames are numbered as Wireshark numbers them in the record (``capture.pcapng``),
+which says in the end of each frame whether the host sent it. Memory grows by nine bytes a frame: only the frames of the
+latest case are held, and not those of a large one.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness.capture import directions
 from harness.capture.clock import Clock
 from harness.capture.dissect import Dissector
 from harness.capture.dumpcap import Record
-from harness.capture.frames import CapturedFrame, Extent, Integrity, is_guest_ip
+from harness.capture.frames import CapturedFrame, Extent, Integrity, Recorded, is_ip
 from harness.capture.marker import Edge, Marker, MarkerSender, decode
+from harness.capture.origin import Direction
 from harness.capture.tally import Tally
 from harness.capture.tap import Tap
 from harness.errors import AwaitTimeout, LabError
@@ -56,13 +59,15 @@ class CaptureSession:
     Args:
         interface: name of the bridge.
         folder: takes ``capture.pcapng`` and the tools' logs.
-        guest: MAC of the NIC under test.
         mtu: MTU of the interface.
         buffer_mib: size of each kernel buffer in MiB.
         most_held: frames of a case beyond which it is large.
         lost_elsewhere: frames that the kernel lost on the bridge or its ports before anybody could capture them,
             counted from any fixed point in time.
         problems: what makes the whole session doubtful, in words (netfilter on bridges, say).
+
+    ``secret`` (16 bytes) is in every marker of this session, and no guest receives one: a marker without it is the
+    guest's frame, as is one that the host did not send.
     """
 
     def __init__(
@@ -70,7 +75,6 @@ class CaptureSession:
         interface: str,
         folder: Path,
         *,
-        guest: bytes,
         mtu: int = 1500,
         buffer_mib: int = 16,
         most_held: int = MOST_HELD,
@@ -79,13 +83,13 @@ class CaptureSession:
     ) -> None:
         self._interface = interface
         self._folder = folder
-        self._guest = guest
         self._mtu = mtu
         self._buffer_mib = buffer_mib
         self._most_held = most_held
         self._lost_elsewhere = lost_elsewhere
         self._problems = tuple(problems)
-        self._run = os.urandom(16)
+        self.secret = os.urandom(16)
+        self._directions = bytearray()  # of the frames by number
         self._sequence = 0
         self._cases: dict[str, _Stretch] = {}
         self._open: _Stretch | None = None
@@ -196,8 +200,8 @@ class CaptureSession:
         self._dissector.await_number(stretch.end, _DISSECTION_SECONDS + len(stretch.frames) / _DISSECTED_PER_SECOND)
         return [replace(frame, dissection=self._dissector.get(frame.number)) for frame in stretch.frames]
 
-    def recorded(self, case: str) -> tuple[Path, int]:
-        """The record, once the case is whole in it, and the number of the case's start marker.
+    def recorded(self, case: str) -> Recorded:
+        """Where to find a case in the record, once it is whole there.
 
         Raises:
             LabError: the case is not closed, or its end does not reach the record.
@@ -206,7 +210,7 @@ class CaptureSession:
         if self._record is None or stretch.start is None or not stretch.closed_by:
             raise LabError(f"the capture of {case} is not closed yet")
         self._record.read_until(stretch.closed_by, _MARKER_SECONDS, self._recorded.add)
-        return self.path, stretch.start
+        return Recorded(self.path, stretch.start, self.secret, bytes(self._directions))
 
     def integrity(self, case: str) -> Integrity:
         """Whether the case's stretch can be trusted.
@@ -247,7 +251,10 @@ class CaptureSession:
             lost_live = self._lost()
             rest, lost_record = record.finish()
             self._recorded.add(rest)
-            problems += self._recorded.up_to(end).differences(self._seen.up_to(end))
+            differences = self._recorded.up_to(end).differences(self._seen.up_to(end))
+            problems += differences
+            if not differences:  # else nobody knows which frame is which
+                directions.write(self.path, self._directions[: self._marks[marker]])
             lost = None if lost_record is None else lost_live + lost_record
         except LabError as error:
             problems.append(error.what)
@@ -266,7 +273,7 @@ class CaptureSession:
 
     def _send(self, case: int, edge: Edge, name: str = "") -> Marker:
         self._sequence += 1
-        marker = Marker(self._run, case, edge, self._sequence, name)
+        marker = Marker(self.secret, case, edge, self._sequence, name)
         self._sender.send(marker)
         return marker
 
@@ -290,6 +297,7 @@ class CaptureSession:
             told = [frame for frame in fresh if self._sort(frame)]
             if self._live:
                 self._seen.add(fresh)
+                self._directions.extend(frame.direction for frame in fresh)
                 self._dissector.feed(told)
             else:
                 self._early += fresh
@@ -297,9 +305,9 @@ class CaptureSession:
 
     def _sort(self, frame: CapturedFrame) -> bool:
         """Note one of our markers, or give any other frame to the case that is open; whether tshark is to see it."""
-        found = decode(frame.data)
+        found = decode(frame.data) if frame.direction is Direction.OUTBOUND else None
         stretch = self._open
-        if found is None or found.run != self._run:
+        if found is None or found.run != self.secret:
             return stretch is None or stretch.start is None or self._give(stretch, frame)
         self._marks[found] = frame.number
         if stretch is not None and found.case == stretch.number:
@@ -313,8 +321,9 @@ class CaptureSession:
     def _give(self, stretch: _Stretch, frame: CapturedFrame) -> bool:
         """Count a frame of a case, and hold it unless the case is large; whether it is held."""
         extent = stretch.extent
-        guest_ns = frame.time_ns if frame.data[6:12] == self._guest else extent.guest_ns
-        stretch.from_guest += is_guest_ip(frame.data, self._guest)
+        inbound = frame.direction is Direction.INBOUND
+        guest_ns = frame.time_ns if inbound else extent.guest_ns
+        stretch.from_guest += inbound and is_ip(frame.data)
         large = extent.large or len(stretch.frames) >= self._most_held
         stretch.extent = Extent(extent.first or frame.number, frame.number, guest_ns, large)
         if not large:
@@ -327,9 +336,12 @@ class CaptureSession:
     def _join(self, live: Marker, recorded: list[CapturedFrame]) -> None:
         """Number frames as the record does: up to the liveness marker its frames count, from then on the tap's."""
         with self._news:
-            later = self._early[self._marks[live] :]
+            tapped = self._marks[live]
+            later = self._early[tapped:]
             at = next(index for index, frame in enumerate(recorded) if decode(frame.data) == live)
-            joined = [replace(frame, number=number) for number, frame in enumerate([*recorded[: at + 1], *later], 1)]
+            first = _directed(recorded[: at + 1], self._early[:tapped])
+            joined = [replace(frame, number=number) for number, frame in enumerate([*first, *later], 1)]
+            self._directions.extend(frame.direction for frame in joined)
             self._recorded.add(recorded)
             self._seen.add(joined)
             self._marks = {live: at + 1}
@@ -337,3 +349,13 @@ class CaptureSession:
             self._early = []
             self._live = True
             self._dissector.feed(joined)
+
+
+def _directed(recorded: Sequence[CapturedFrame], tapped: Sequence[CapturedFrame]) -> list[CapturedFrame]:
+    """The record's frames with the directions of the tap's; both end with the same frame, and may begin differently."""
+    out = list(recorded)
+    for back in range(1, min(len(recorded), len(tapped)) + 1):
+        if recorded[-back].data != tapped[-back].data:
+            break
+        out[-back] = replace(recorded[-back], direction=tapped[-back].direction)
+    return out

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 
 from harness.capture.frames import CapturedFrame
+from harness.capture.origin import Direction
 from harness.errors import LabError
 
 # Constants of <linux/if_packet.h> and <linux/if_ether.h>.
@@ -26,6 +27,8 @@ _TPACKET_V2 = 1
 _TP_STATUS_USER, _TP_STATUS_VLAN_VALID, _TP_STATUS_VLAN_TPID_VALID = 0x1, 0x10, 0x40
 _ETH_P_ALL, _ETH_P_8021Q = 0x0003, 0x8100
 _HEADER = struct.Struct("=IIIHHIIHH")  # tpacket2_hdr: status, len, snaplen, mac, net, sec, nsec, vlan_tci, vlan_tpid
+_PACKET_TYPE_AT = 42  # sockaddr_ll.sll_pkttype: the address follows the header, which is aligned to 16 bytes
+_PACKET_OUTGOING = 4
 _HEADER_ROOM = 128  # header, sockaddr_ll and alignment before the Ethernet header
 _BLOCK = 1 << 18
 
@@ -129,6 +132,7 @@ class Tap:
             if not status & _TP_STATUS_USER:
                 break
             data = ring[at + mac : at + mac + kept]
+            outgoing = ring[at + _PACKET_TYPE_AT] == _PACKET_OUTGOING
             struct.pack_into("=I", ring, at, 0)
             if status & _TP_STATUS_VLAN_VALID:
                 # The kernel takes the outer tag out of the frame: put it back where it was on the wire.
@@ -136,6 +140,7 @@ class Tap:
                 data, length = data[:12] + tag + data[12:], length + 4
             self._count += 1
             time_ns = seconds * 1_000_000_000 + nanoseconds
-            frames.append(CapturedFrame(self._count, time_ns, data, length, self._interface))
+            way = Direction.OUTBOUND if outgoing else Direction.INBOUND
+            frames.append(CapturedFrame(self._count, time_ns, data, length, self._interface, None, way))
             slot = (slot + 1) % self._slots
         return slot, frames

@@ -7,7 +7,7 @@ are counted, and only what must be looked at one by one is kept, within a limit.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from harness.capture import links
 from harness.capture.batches import Batch, Flags
 from harness.capture.frames import CapturedFrame
 from harness.capture.marker import Edge, Marker, decode
+from harness.capture.origin import Direction, is_host
 from harness.model.datagram import Prediction
 from harness.model.predict import predict
 from harness.model.site import Site
@@ -28,6 +29,7 @@ MOST_FRAMES = 100_000
 
 _MOST_BYTES = 128 << 20
 _MARKER = b"\x88\xb5"
+_HEAD = 21  # bytes of an Ethernet frame up to IPv6's next header
 _TYPE_AT = {links.ETHERNET: 12, links.COOKED: 14, links.COOKED2: 0}
 
 
@@ -107,6 +109,9 @@ class Splitter:
         self.doubts: list[str] = []
         self.unreadable: Counter[str] = Counter()
         self.outside = 0
+        self.undirected = 0  # frames in cases of which the file does not say whether the host sent them
+        self._secret = plan.header.markers
+        self._directed = False
         self._current: Stretch | None = self.whole
         self._bytes = 0
 
@@ -119,13 +124,14 @@ class Splitter:
         """Take the next frames of the file."""
         start = 0
         for at in np.flatnonzero(self._markers(batch) & self._of_interface(batch)):
-            self._frames(batch.part(start, int(at)))
             frame = batch.frame(int(at))
-            marker = decode(frame.data)
+            marker = self._own(frame)
             if marker is None:
-                self._keep(frame)
-            else:
-                self._mark(marker)
+                continue  # somebody else's frame, as any other
+            self._frames(batch.part(start, int(at)))
+            # The host sends markers. A capture that was made elsewhere, in the guest say, means something else by it.
+            self._directed = frame.direction is Direction.OUTBOUND
+            self._mark(marker)
             start = int(at) + 1
         self._frames(batch.part(start, len(batch)))
 
@@ -143,6 +149,13 @@ class Splitter:
         for at in places - {-1}:
             result |= (where == at) & batch.starts_with(at, _MARKER)
         return result
+
+    def _own(self, frame: CapturedFrame) -> Marker | None:
+        """The marker of this run that a frame is; ``None`` for any other frame, a forged marker for one."""
+        marker = decode(frame.data)
+        if marker is None or frame.direction is Direction.INBOUND or (self._secret and marker.run != self._secret):
+            return None
+        return marker
 
     def _mark(self, marker: Marker) -> None:
         if not self.marked:
@@ -186,7 +199,8 @@ class Splitter:
         stretch.first = stretch.first or batch.first + int(mask.argmax())
         stretch.last = batch.first + len(batch) - 1
         left = np.flatnonzero(mask)
-        if self._choice.bulk and self._choice.vlan is None and stretch.bulk.begun.trackers and mask.all():
+        bulk = self._choice.bulk and self._choice.vlan is None and stretch.bulk.begun.trackers and mask.all()
+        if bulk and not self._imitated(batch):
             taken = stretch.bulk.take(batch)
             if taken.any():
                 stretch.links.add(links.ETHERNET)
@@ -194,6 +208,11 @@ class Splitter:
                 left = np.flatnonzero(~taken)
         for at in left:
             self._one(batch, int(at), stretch)
+
+    def _imitated(self, batch: Batch) -> bool:
+        """Whether the host sent any of these with the guest's MAC, so that they must be looked at one by one."""
+        hosts: Flags = batch.direction == Direction.OUTBOUND
+        return bool(self._directed and hosts.any() and (hosts & batch.starts_with(6, self._site.guest_mac)).any())
 
     def _of_interface(self, batch: Batch) -> Flags:
         """Which frames are of an interface that is looked at."""
@@ -217,19 +236,22 @@ class Splitter:
     def _one(self, batch: Batch, at: int, stretch: Stretch) -> None:
         """Take one frame that bulk did not."""
         interface = batch.table[int(batch.interface[at])]
+        way = Direction(int(batch.direction[at])) if self._directed else Direction.UNKNOWN
+        self.undirected += way is Direction.UNKNOWN
         if interface.link == links.ETHERNET:
-            start = int(batch.offsets[at]) + 6
-            if batch.data[start : start + 6].tobytes() in self._peers and int(batch.captured[at]) >= 12:
+            start = int(batch.offsets[at])
+            head = batch.data[start : start + min(_HEAD, int(batch.captured[at]))].tobytes()
+            if is_host(way, head, self._peers) and not _resolves(head):
                 stretch.set_aside["host"] += 1
                 return
-        frame = batch.frame(at)
+        frame = replace(batch.frame(at), direction=way)
         if self._choice.vlan is not None:
             data = links.untag(frame.data, self._choice.vlan)
             if data is None:
                 stretch.set_aside["outside the VLAN"] += 1
                 return
             cut = len(frame.data) - len(data)
-            frame = CapturedFrame(frame.number, frame.time_ns, data, frame.length - cut, frame.interface)
+            frame = replace(frame, data=data, length=frame.length - cut)
         if frame.data[6:12] == self._site.guest_mac:
             stretch.guests.add(interface.name or f"number {int(batch.interface[at])}")
         if frame.data[6:12] not in self._peers:
@@ -240,13 +262,18 @@ class Splitter:
         stretch = self._current
         if stretch is None:
             self.outside += 1
-        elif frame.data[6:12] in self._peers:
+        elif is_host(frame.direction, frame.data, self._peers) and not _resolves(frame.data):
             stretch.set_aside["host"] += 1
         elif len(stretch.kept) < MOST_FRAMES and self._bytes < _MOST_BYTES:
             self._bytes += len(frame.data)
             stretch.kept.append(frame)
         else:
             stretch.dropped += 1
+
+
+def _resolves(head: bytes) -> bool:
+    """Whether a frame is ARP or ICMPv6: the host's answers say whether it was there to be asked (``neighbours``)."""
+    return head[12:14] == b"\x08\x06" or (head[12:14] == b"\x86\xdd" and head[20:21] == b"\x3a")
 
 
 def _used(batch: Batch, mask: Flags) -> list[int]:

@@ -177,7 +177,7 @@ def verify_plan(
             doubts += agreement.only_in_capture(plan, splitter.stretches)
         if not plan.ends:
             notes.append("the plan's version has no count and digest of its lines: that it is whole cannot be proven")
-        notes += _notes(splitter, file)
+        notes += _notes(splitter, file, plan)
         about: dict[str, object] = {
             "format": file.format,
             "frames": file.frames,
@@ -270,7 +270,7 @@ def _evidence(parts: Sequence[Part], splitter: Splitter) -> dict[int, CapturedFr
     return {frame.number: frame for stretch in stretches for frame in stretch.kept if frame.number in wanted}
 
 
-def _notes(splitter: Splitter, file: CaptureFile) -> list[str]:
+def _notes(splitter: Splitter, file: CaptureFile, plan: Plan) -> list[str]:
     notes = []
     if not splitter.marked:
         notes.append("no markers in the capture: nobody vouches that it began before the first send and lost nothing")
@@ -280,6 +280,13 @@ def _notes(splitter: Splitter, file: CaptureFile) -> list[str]:
         notes.append(file.damage)
     elif splitter.marked and file.dropped is None:
         notes.append("no statistics in the file: nobody says how many frames the capture lost")
+    if splitter.undirected:
+        notes.append(
+            f"the file does not say of {splitter.undirected} frames whether the host sent them: they are told apart by "
+            "MAC, which a guest can write as well"
+        )
+    if splitter.marked and not plan.header.markers:
+        notes.append("the plan does not name the secret of its markers: a guest could have sent some of them")
     if splitter.outside:
         notes.append(f"{splitter.outside} frames lie outside of all cases")
     return notes

@@ -118,7 +118,7 @@ def run_cell(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None]
             capture = _capture(job.folder, network)
             alive = _dhcp(job, network, stack)
             machine = _machine(job, guest, nic, network, notes, stack)
-        header = Header(job.run_id, site.profile.name, site.to_json(), str(job.cell))
+        header = Header(job.run_id, site.profile.name, site.to_json(), str(job.cell), markers=capture.secret)
         plan = stack.enter_context(PlanFile(job.folder / PLAN, header))
 
         def tell(event: dict[str, Any]) -> None:
@@ -207,7 +207,6 @@ def _capture(folder: Path, network: Bridges) -> CaptureSession:
     return CaptureSession(
         network.dut,
         folder,
-        guest=mac_bytes(DUT_NIC_MAC),
         mtu=network.facts.mtu,
         lost_elsewhere=lambda: sum(network.counters().since(before).values()),
         problems=network.facts.problems,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
+import numpy as np
+
+from harness.capture.batches import Batch
 from harness.capture.files import CaptureFile
-from harness.capture.frames import CapturedFrame, Integrity
+from harness.capture.frames import CapturedFrame, Integrity, Recorded
 from harness.model.site import Site
 from harness.offline.judged import ask_tshark, judged, troubles
 from harness.offline.stretches import Choice, Splitter
@@ -17,13 +19,12 @@ from harness.wsk.operations import Step
 
 
 def judge_large(
-    record: Path, start: int, case: str, steps: Sequence[Step], integrity: Integrity, site: Site
+    recorded: Recorded, case: str, steps: Sequence[Step], integrity: Integrity, site: Site
 ) -> tuple[CaseVerdict, Sequence[CapturedFrame]]:
     """Read a case's stretch from a record that may still grow, and hold it against the model.
 
     Args:
-        record: with the case whole in it.
-        start: number of the case's start marker.
+        recorded: where the case is found in the record.
         case: its name.
         steps: its steps with their outcomes.
         integrity: of the live capture there.
@@ -32,18 +33,25 @@ def judge_large(
     Returns:
         The verdict, and the frames that were looked at one by one, with tshark's dissection.
     """
-    splitter = Splitter(Plan(Header("", site.profile.name), tuple(steps)), site, Choice())
+    start = recorded.start
+    splitter = Splitter(Plan(Header("", site.profile.name, markers=recorded.secret), tuple(steps)), site, Choice())
     stretch = splitter.stretches.get(case)
-    with CaptureFile(record) as file:
+    with CaptureFile(recorded.path) as file:
         for batch in file.batches():
             if batch.first + len(batch) > start:
-                splitter.feed(batch.part(max(0, start - batch.first), len(batch)))
+                splitter.feed(_directed(batch.part(max(0, start - batch.first), len(batch)), recorded.directions))
                 stretch = splitter.stretches.get(case)
             if stretch is not None and stretch.ended:
                 break
     if stretch is None:
         return CaseVerdict(doubts=("the case's start marker is not in the record",)), ()
-    ask_tshark(record, [stretch], whole_file=False)
+    ask_tshark(recorded.path, [stretch], whole_file=False)
     ended = integrity.ended and stretch.ended
     whole = replace(integrity, ended=ended, problems=(*integrity.problems, *troubles(stretch, splitter)))
     return judged(stretch, whole, site, asked=True), stretch.kept
+
+
+def _directed(batch: Batch, directions: bytes) -> Batch:
+    """Frames of a record that is not complete, with the directions that the live capture has seen."""
+    known = np.frombuffer(directions[batch.first - 1 : batch.first - 1 + len(batch)], dtype=np.uint8)
+    return replace(batch, direction=np.pad(known, (0, len(batch) - len(known))))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
-from harness.capture.frames import CapturedFrame, Extent, Integrity
+from harness.capture.frames import CapturedFrame, Extent, Integrity, Recorded
 from harness.wsk.operations import Accounts, Operation, Outcome
 from harness.wsk.types import Endpoint
 
@@ -43,8 +42,8 @@ class Capture(Protocol):
     def frames(self, case: str) -> Sequence[CapturedFrame]:
         """The frames between the case's markers, with tshark's dissection; not those of a large case."""
 
-    def recorded(self, case: str) -> tuple[Path, int]:
-        """The record, once the case is whole in it, and the number of the case's start marker."""
+    def recorded(self, case: str) -> Recorded:
+        """Where to find the case in the record, once it is whole there."""
 
     def integrity(self, case: str) -> Integrity:
         """Whether the case's stretch of the capture can be trusted."""

@@ -337,8 +337,8 @@ class Session:
         if case.extent.large:
             from harness.session.large import judge_large  # late: numpy costs every cell's start, and few cells need it
 
-            path, start = self._capture.recorded(case.name)
-            verdict, case.seen = judge_large(path, start, case.name, case.steps, integrity, self._site)
+            recorded = self._capture.recorded(case.name)
+            verdict, case.seen = judge_large(recorded, case.name, case.steps, integrity, self._site)
         else:
             case.seen = self._capture.frames(case.name)
             verdict = judge(predictions, case.steps, case.seen, integrity, self._site)

@@ -20,7 +20,7 @@ _ICMPV6 = {
     137: "nd",
     143: "mld",
 }
-_PLAIN = frozenset({"arp", "marker", "igmp", "icmp", "tcp", "lldp", "eapol", "802.3"})
+_PLAIN = frozenset({"arp", "igmp"})
 
 _GROUPS: dict[tuple[bytes, int], str] = {
     (IPv4Address("224.0.0.251").packed, 5353): "mdns",

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.capture.frames import CapturedFrame, Integrity
+from harness.capture.origin import is_host
 from harness.model.addresses import mac_text
 from harness.model.datagram import Prediction
 from harness.model.site import Site
@@ -54,10 +55,8 @@ def judge(
     guests: list[CapturedFrame] = []
     peers = site.peer_macs - {site.guest_mac}
     for frame in frames:
-        if frame.data[6:12] in peers:
+        if is_host(frame.direction, frame.data, peers):
             tally["host"] += 1
-        elif frame.data[12:14] == b"\x88\xb5":
-            tally["marker"] += 1
         else:
             guests.append(frame)
     read = dissect(guests)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.capture.frames import CapturedFrame
+from harness.capture.origin import is_host
 from harness.model.datagram import Prediction
 from harness.model.site import Site
 from harness.verify.dissect import dissect
@@ -44,7 +45,8 @@ class Late:
 
     def _recognised(self, strays: set[int | None], frames: Sequence[CapturedFrame]) -> dict[int, str]:
         """By frame, which case's step a stray datagram belonged to; each is taken once."""
-        read = dissect([frame for frame in frames if frame.data[6:12] == self._site.guest_mac])
+        peers = self._site.peer_macs - {self._site.guest_mac}
+        read = dissect([frame for frame in frames if not is_host(frame.direction, frame.data, peers)])
         seen = [item for item in read.datagrams if item.frame in strays]
         pairs = Matcher(self._missed, self._site.partial_checksum).run(seen, []).pairs
         taken = {(expected.operation, expected.index) for expected, _ in pairs}

@@ -34,7 +34,7 @@ GUEST = mac_bytes(DUT_NIC_MAC)
 def session(tmp_path: Path) -> Iterator[CaptureSession]:
     with LabNetwork() as network:
         lost = lambda: sum(network.counters().dropped.values())  # noqa: E731
-        with CaptureSession(DUT_BRIDGE, tmp_path, guest=GUEST, lost_elsewhere=lost) as running:
+        with CaptureSession(DUT_BRIDGE, tmp_path, lost_elsewhere=lost) as running:
             yield running
 
 
@@ -183,7 +183,7 @@ def test_a_large_case_is_whole_in_the_record_and_the_next_one_is_as_any_other(tm
     pieces = fragments(bytes(5000))
     with (
         LabNetwork(),
-        CaptureSession(DUT_BRIDGE, tmp_path, guest=GUEST, most_held=100) as session,
+        CaptureSession(DUT_BRIDGE, tmp_path, most_held=100) as session,
         contextlib.closing(guest_socket()) as guest,
     ):
         session.begin("large")
@@ -194,7 +194,8 @@ def test_a_large_case_is_whole_in_the_record_and_the_next_one_is_as_any_other(tm
         assert (extent.large, extent.last - extent.first) == (True, 299)
         with pytest.raises(LabError, match="not held any more"):
             session.frames("large")
-        path, start = session.recorded("large")
+        found = session.recorded("large")
+        path, start = found.path, found.start
         with PcapngReader(path) as reader:
             recorded = reader.read()
         assert extent.first == start + 1

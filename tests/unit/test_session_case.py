@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.capture import pcapng, tshark
-from harness.capture.frames import CapturedFrame, Dissection, Extent, Integrity
+from harness.capture.frames import CapturedFrame, Dissection, Extent, Integrity, Recorded
 from harness.capture.marker import Edge
 from harness.errors import Failure, LabError
 from harness.model.predict import predict
@@ -25,7 +25,7 @@ from harness.verify.verdict import Finding, Verdict
 from harness.wsk import operations as op
 from harness.wsk.operations import Step
 from harness.wsk.types import Endpoint
-from tests.corpus.story import marker
+from tests.corpus.story import RUN, marker
 from tests.unit.verify_kit import captured, dissected, done, packets, raw, site
 
 SITE = site()
@@ -90,12 +90,13 @@ class Bridge:
         assert len(self.data) <= self.most
         return dissected(captured(self.data))
 
-    def recorded(self, case: str) -> tuple[Path, int]:
+    def recorded(self, case: str) -> Recorded:
         """A record that begins with another case and goes on after this one's end."""
         marks = [marker(1, Edge.START, 1, "other"), marker(2, Edge.START, 2, case), marker(2, Edge.END, 3, case)]
         frames = captured([marks[0], *self.data, marks[1], *self.data, *marks[2:][: self.lasting], *self.data])
         self.record.write_bytes(pcapng.section("br") + b"".join(map(pcapng.packet, frames)) + b"\x06\0")
-        return self.record, len(self.data) + 2
+        ways = bytes(2 if frame.data in marks else 1 for frame in frames)
+        return Recorded(self.record, len(self.data) + 2, RUN, ways)
 
     def integrity(self, case: str) -> Integrity:
         return self.trust
