@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ from harness.commands.options import (
     SchedulerAddress,
     Suite,
 )
-from harness.errors import EXIT_INTERRUPTED, EXIT_PASSED
+from harness.errors import EXIT_INTERRUPTED, EXIT_PASSED, LabError, UsageError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,18 +50,21 @@ def matrix(
 ) -> None:
     """Show what a night would run, why cells are skipped, how long it takes, and each cell's latest result."""
     from harness import config as configuration
-    from harness.history.store import opened
+    from harness.history.store import asked
     from harness.matrix import launch, overview
 
     settings = configuration.load(config)
     request = shared.request_of(settings, guest=guest, nic=nic, include=include, exclude=exclude, whole=True)
     launch.check(request)
     path = history_file or settings.history
-    if path.exists():
-        with opened(path, _say) as file:
-            rows = overview.rows(request.planned(), file, overview.records(launch.RUNS))
-    else:
-        rows = overview.rows(request.planned(), None, overview.records(launch.RUNS))
+    with contextlib.ExitStack() as stack:
+        file = None
+        if path.exists():
+            try:
+                file = stack.enter_context(asked(path))
+            except LabError as error:  # it says how long cells take, and no more than that
+                _say(f"no estimates: {error.line()}")
+        rows = overview.rows(request.planned(), file, overview.records(launch.RUNS))
     if json:
         shared.print_json({"schema": 1, "cells": [row.to_dict() for row in rows]})
     else:
@@ -149,16 +153,13 @@ def history(
 ) -> None:
     """First bad run and driver build of what fails, flakes, slowest cases; with a case, its trend."""
     from harness import config as configuration
-    from harness.errors import UsageError
     from harness.history import tell
-    from harness.history.store import opened
-    from harness.matrix import launch
-    from harness.nightly import night
+    from harness.history.store import asked
 
     path = history_file or configuration.load(config).history
     if not path.exists():
         raise UsageError(f"there is no history {path} yet", mend="`harness run` and `harness nightly` write it")
-    with opened(path, _say, records=lambda: night.records(launch.RUNS)) as file:
+    with asked(path) as file:
         answer = tell.collect(file, case=case, guest=guest, nic=nic, limit=limit)
     if json:
         shared.print_json({"schema": 1, **answer})

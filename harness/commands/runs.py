@@ -79,6 +79,7 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
         from dataclasses import replace
 
         from harness import config as configuration
+        from harness.history import store
         from harness.matrix import launch
 
         settings = configuration.load(config)
@@ -109,6 +110,8 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
         )
         there = shared.scheduler_of(scheduler, certificates, insecure)
         options = launch.Options(resume=resume, retry=retry, shard=shared.shard(shard), scheduler=there)
+        if history_file is not None:
+            store.require(history_file)
         # A run into a folder of somebody's choice leaves no other file, unless a history is kept here.
         file = history_file or settings.history
         keeps = history_file is not None or request.output is None or file.exists()
@@ -143,15 +146,11 @@ def _run(
 
 def _keep(results: Results, folder: Path, path: Path, watcher: object) -> None:
     """Write the history, and the reports once more with it; a history that cannot be written ends no run."""
-    from harness.errors import HarnessError
-    from harness.history.store import opened
+    from harness.history.store import opened, tolerated
     from harness.matrix import launch, overview
     from harness.report.progress import Watcher
 
     assert isinstance(watcher, Watcher)
-    try:
-        with opened(path, watcher.say, records=lambda: overview.records(path.parent)) as file:
-            file.add(results)
-            launch.reports(results, folder, file)
-    except HarnessError as error:
-        watcher.say(f"the run is not in the history: {error.line()}")
+    with tolerated(watcher.say), opened(path, watcher.say, records=lambda: overview.records(path.parent)) as file:
+        file.add(results)
+        launch.reports(results, folder, file)

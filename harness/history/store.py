@@ -1,5 +1,8 @@
 """The history file: its tables, a run written in one transaction, and a broken file moved aside instead of trusted.
 
+A question opens the file for reading only (``asked``); only a run writes (``opened``), and a file that never was a
+history is refused and stays as it is.
+
 Only this module knows SQL that changes anything. Everything is derived from ``results.json``, so a lost file can be
 filled again from the runs' folders.
 """
@@ -8,20 +11,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from harness import removal
-from harness.errors import LabError, UsageError
+from harness.errors import HarnessError, LabError, UsageError
 from harness.report.results import UNLOAD, CaseResult, CellResult, Results
 from harness.report.status import Status
 
 FILE_NAME = "history.sqlite"
 SCHEMA = 1
 _BUSY_SECONDS = 20.0
+_MAGIC = b"SQLite format 3\0"
+_SCHEMA_BYTES = 1 << 16
+"""At the beginning of a file; the definitions of a history's tables lie on its first page."""
 _COMPANIONS = ("", "-journal", "-wal", "-shm")
 
 _TABLES = """
@@ -123,7 +131,7 @@ class History:
 
 @contextmanager
 def opened(path: Path, say: Say, *, records: Callable[[], Iterable[Results]] = tuple) -> Iterator[History]:
-    """Open the history, making it when there is none.
+    """Open the history to write to it, making it when there is none. Only a run does that.
 
     Args:
         path: the file.
@@ -131,14 +139,15 @@ def opened(path: Path, say: Say, *, records: Callable[[], Iterable[Results]] = t
         records: gives the runs to fill a new file with, in place of a broken one.
 
     Raises:
-        UsageError: a newer harness wrote the file.
+        UsageError: the file is no history; it stays as it is.
         LabError: it cannot be opened at all.
     """
+    require(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LabError(f"cannot make the history's folder {path.parent}: {error.strerror}") from error
-    broken = _trouble(path)
+    broken = _trouble(path) if path.exists() else ""
     if broken:
         kept = _move_aside(path)
         say(f"the history {path} is broken ({broken}); it was moved to {kept}, and a new one begun")
@@ -156,22 +165,82 @@ def opened(path: Path, say: Say, *, records: Callable[[], Iterable[Results]] = t
         connection.close()
 
 
+@contextmanager
+def tolerated(say: Say) -> Iterator[None]:
+    """Say in one line what is wrong with the history, and go on: a run's verdicts do not depend on it."""
+    try:
+        yield
+    except HarnessError as error:
+        say(f"the run is not in the history: {error.line()}")
+    except (sqlite3.Error, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        say(f"the run is not in the history, which cannot be read: {type(error).__name__}: {error}")
+
+
+@contextmanager
+def asked(path: Path) -> Iterator[History]:
+    """Open the history for questions: nothing on the disk changes by that.
+
+    Raises:
+        UsageError: the file is no history.
+        LabError: it is broken, or cannot be read.
+    """
+    require(path)
+    if broken := _trouble(path):
+        raise LabError(f"the history {path} is broken ({broken})", mend="the next run moves it aside and begins anew")
+    with contextlib.closing(_reading(path)) as connection:
+        yield History(path, connection)
+
+
+def require(path: Path) -> None:
+    """See that there is a history, or nothing yet, under a name.
+
+    Raises:
+        UsageError: something else is there: no plain file, another program's file, or a newer harness's history.
+        LabError: it cannot be read.
+    """
+    try:
+        if not path.exists():
+            return
+        if not path.is_file():
+            raise UsageError(f"{path} is no history: it is no plain file", mend="name another with --history")
+        with path.open("rb") as file:
+            begin = file.read(_SCHEMA_BYTES)
+    except (OSError, ValueError) as error:
+        raise LabError(f"cannot read the history {path}: {getattr(error, 'strerror', None) or error}") from error
+    if not begin:
+        return
+    version = int.from_bytes(begin[60:64], "big")  # the user version: SQLite's file format, section 1.3
+    if begin.startswith(_MAGIC) and version > SCHEMA:
+        what = f"{path} is no history, or one of a newer harness (schema {version})"
+        raise UsageError(what, mend="update this one, or name another with --history")
+    if not (begin.startswith(_MAGIC) and version == SCHEMA and b"CREATE TABLE outcome" in begin):
+        raise UsageError(f"{path} is no history, and is left as it is", mend="name another with --history")
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write."""
+    address = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro"
+    try:
+        connection = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    except sqlite3.Error as error:
+        raise LabError(f"cannot open the history {path}: {error}") from error
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
 def _trouble(path: Path) -> str:
-    """What is wrong with the file; empty when it is sound or not there."""
-    if not path.exists() or path.stat().st_size == 0:
+    """What is wrong with the file; empty when it is sound, or empty."""
+    if path.stat().st_size == 0:
         return ""
     try:
-        with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as connection:
+        with contextlib.closing(_reading(path)) as connection:
             answer = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if version > SCHEMA:
-                raise UsageError(f"the history {path} is of a newer harness (schema {version})", mend="update this one")
-            if answer == "ok" and version == SCHEMA:
+            if answer == "ok":
                 connection.execute("SELECT count(*) FROM run").fetchone()
                 return ""
-            return answer if answer != "ok" else "it is not a history"
+            return answer
     except sqlite3.OperationalError as error:
-        if "locked" in str(error) or "unable to open" in str(error):
+        if any(word in str(error) for word in ("locked", "unable to open", "readonly")):
             raise LabError(f"cannot open the history {path}: {error}") from error
         return str(error)
     except sqlite3.DatabaseError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import resources
 from harness.errors import LabError, UsageError
 from harness.history import questions
-from harness.history.store import History, opened
+from harness.history.store import History, opened, tolerated
 from harness.matrix import launch
 from harness.matrix.overview import sorted_records
 from harness.nightly import keep
@@ -87,7 +87,8 @@ def run(
         options = replace(options, resume=left is not None, retry=True, seconds=seconds, memory=memory)
         options = replace(options, fresh=lambda: _fresh(runs, now))
         results, folder = launch.execute_in(request, folder, watcher, options)
-        with opened(history, watcher.say, records=lambda: records(runs)) as file:
+        comparison = compare(results, {}, known, now.date())
+        with tolerated(watcher.say), opened(history, watcher.say, records=lambda: records(runs)) as file:
             comparison = compare(results, questions.before(file, results.run.id), known, now.date())
             file.add(results, nightly=True)
             launch.reports(results, folder, file)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +14,12 @@ import pytest
 
 from harness.errors import LabError, UsageError
 from harness.history import questions, tell
-from harness.history.store import FILE_NAME, History, opened
+from harness.history.store import FILE_NAME, History, asked, opened, tolerated
 from harness.report.results import UNLOAD, Attempt, CaseResult, CellResult, Results, RunInfo
 from harness.report.status import Status, worst
 from harness.verify.verdict import Finding, Verdict
 
+Opening = Callable[[Path], AbstractContextManager[History]]
 P, F, I = Status.PASSED, Status.FAILED, Status.INCONCLUSIVE  # noqa: E741
 PORT = (Finding(Verdict.ALTERED, 1, 2, "udp.dstport", "9000", "10275"),)
 
@@ -31,6 +34,15 @@ def night(day: int, build: str = "b1", nic: str = "e1000", fault: str = "", **ca
     status = worst(case.status for case in made)
     cell = CellResult("wine", nic, status, fault=fault, timings=timings, cases=made, versions={"driver": build})
     return Results(RunInfo(f"r{day}", f"2026-01-{day:02}T00:00:00+00:00", "x"), (cell,))
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Kind, time of change and content of everything in a folder, by name."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        status = path.lstat()
+        found[path.name] = (status.st_mode, status.st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+    return found
 
 
 @pytest.fixture
@@ -163,14 +175,13 @@ def test_pruning_forgets_old_runs_whole(history: History) -> None:
     assert [point.run for point in questions.trend(history, "")] == ["r2"]
 
 
-@pytest.mark.parametrize("how", ["noise", "cut", "pages"])
+@pytest.mark.parametrize("how", ["cut", "pages"])
 def test_a_broken_file_is_moved_aside_and_filled_from_the_records(tmp_path: Path, how: str) -> None:
     path = tmp_path / FILE_NAME
     with opened(path, pytest.fail) as history:
         fill(history, *(night(day, **{f"case{number}": P for number in range(200)}) for day in range(1, 9)))
     whole = path.read_bytes()
     broken = {
-        "noise": b"not a database" * 1000,
         "cut": whole[: len(whole) // 2 // 4096 * 4096],
         "pages": whole[:8192] + b"\xa5" * (len(whole) - 8192),
     }[how]
@@ -189,9 +200,65 @@ def test_a_history_of_a_newer_harness_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
         connection.execute("CREATE TABLE x (y)")
+    before = path.read_bytes()
     with pytest.raises(UsageError, match="newer"), opened(path, pytest.fail):
         pass
-    assert path.exists()
+    assert path.read_bytes() == before
+
+
+def strangers(tmp_path: Path) -> list[Path]:
+    """Files, and what is none, that never were a history."""
+    (tmp_path / "notes.txt").write_text("mine\n")
+    (tmp_path / "noise").write_bytes(b"\xa5" * 5000)
+    (tmp_path / "head").write_bytes(b"SQLite format 3\0")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    with sqlite3.connect(tmp_path / "browser.sqlite") as connection:
+        connection.execute("CREATE TABLE run (x)")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    return [tmp_path / name for name in ("notes.txt", "noise", "head", "folder", "fifo", "browser.sqlite")]
+
+
+@pytest.mark.parametrize("opening", [lambda path: opened(path, pytest.fail), asked])
+def test_what_never_was_a_history_is_refused_and_stays(tmp_path: Path, opening: Opening) -> None:
+    paths = strangers(tmp_path)
+    before = snapshot(tmp_path)
+    for path in paths:
+        with pytest.raises(UsageError, match="is no history"), opening(path):
+            pass
+    assert snapshot(tmp_path) == before
+
+
+def test_a_question_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "odd name?#%20.sqlite"
+    with opened(path, pytest.fail) as history:
+        fill(history, night(1, a=P), night(2, a=F))
+    before = snapshot(tmp_path)
+    with asked(path) as history:
+        assert [bad.run for bad in questions.first_bad(history)] == ["r2"]
+        with pytest.raises(LabError):
+            history.add(night(3, a=P))
+    assert snapshot(tmp_path) == before
+    path.write_bytes(path.read_bytes()[:4096])
+    before = snapshot(tmp_path)
+    with pytest.raises(LabError, match="is broken"), asked(path):
+        pass
+    assert snapshot(tmp_path) == before
+
+
+def test_a_history_with_nonsense_in_it_costs_a_run_one_line(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with opened(path, pytest.fail) as history:
+        fill(history, night(1, a=P))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE cell SET timings = '[not json'")
+    connection.close()
+    said: list[str] = []
+    with tolerated(said.append), opened(path, pytest.fail) as history:
+        questions.timings(history)
+    assert len(said) == 1
+    assert said[0].startswith("the run is not in the history")
 
 
 def test_a_history_that_cannot_be_written_is_the_labs_fault(tmp_path: Path) -> None:
