@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.control.ssh import Shell
-from harness.errors import Failure, HarnessError, LabError
+from harness.errors import HarnessError, LabError
 from harness.guests.base import Guest
 from harness.verify.verdict import Finding
 from harness.wsk import status as nt
@@ -95,8 +95,17 @@ class DriverAdapter:
         return ()
 
     def renew(self) -> None:
-        """Give the guest a working driver again, after a Failure."""
-        raise Failure("the driver is broken, and its adapter cannot renew it")
+        """Give the guest a working driver again, after a Failure or a test that hung; as for a guest that restarted.
+
+        Raises:
+            LabError: the guest cannot get rid of a broken driver.
+            Failure: the driver does not load any more.
+        """
+        self.close()
+        self.guest.renew(self.shell)
+        self.load()
+        self.attach()
+        self.broken = False
 
 
 def _blamed(adapter: str, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,11 +122,32 @@ def _blamed(adapter: str, name: str, method: Callable[..., Any]) -> Callable[...
             where = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else name
             what = f"the adapter's {adapter}.{name} raised {type(error).__name__}: {error} ({where})"
             raise LabError(what, detail=traceback.format_exc()) from error
-        if name == "execute" and len(answer) != len(arguments[0]):
-            raise LabError(f"the adapter's {adapter}.execute gave {len(answer)} outcomes for {len(arguments[0])}")
+        if wrong := _wrong(name, answer, arguments):
+            raise LabError(f"the adapter's {adapter}.{name} gave {wrong}")
         return answer
 
     return called
+
+
+def _wrong(name: str, answer: object, arguments: Sequence[Any]) -> str:
+    """What is wrong with what an adapter's method gave; empty when nothing is."""
+    if name == "execute":
+        if not isinstance(answer, list | tuple) or not all(isinstance(item, Outcome) for item in answer):
+            return f"{_kind(answer)} where a list of Outcome is due"
+        if len(answer) != len(arguments[0]):
+            return f"{len(answer)} outcomes for {len(arguments[0])}"
+    if name == "accounts" and not isinstance(answer, Accounts | None):
+        return f"{_kind(answer)} where Accounts or None is due"
+    if name == "findings" and not (
+        isinstance(answer, list | tuple) and all(isinstance(item, Finding) for item in answer)
+    ):
+        return f"{_kind(answer)} where a list of Finding is due"
+    return ""
+
+
+def _kind(answer: object) -> str:
+    inner = ", ".join(sorted({type(item).__name__ for item in answer})) if isinstance(answer, list | tuple) else ""
+    return f"{type(answer).__name__} of {inner}" if inner else type(answer).__name__
 
 
 def completed(status: int, information: int = 0) -> Outcome:

@@ -7,6 +7,7 @@ should have.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -191,12 +192,11 @@ class Wsk:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._sockets = 0
+        self._numbers = itertools.count()  # next() of it is safe from any thread
 
     def open(self, family: Family = AF_INET, category: int = 4) -> tuple[DatagramSocket, ops.Step]:
         """WskSocket alone, whatever comes of it: no bind, no close at the end."""
-        number = self._sockets
-        self._sockets += 1
+        number = next(self._numbers)
         step = self._recorder.execute(ops.Open(number, family, category))[0]
         return DatagramSocket(self._recorder, number, family), step
 
@@ -209,8 +209,7 @@ class Wsk:
         Raises:
             Failure: the driver could not open it.
         """
-        sock = DatagramSocket(self._recorder, self._sockets, family)
-        self._sockets += 1
+        sock = DatagramSocket(self._recorder, next(self._numbers), family)
         local = Endpoint(address if address is not None else ANY[family], port)
         first = (ops.Bind(sock.number, local), ops.GetLocalAddress(sock.number)) if bind else ()
         step, *steps = self._recorder.execute(ops.Open(sock.number, family), *first)

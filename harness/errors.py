@@ -42,6 +42,10 @@ class HarnessError(Exception):
         return f"{self.what}; {self.mend}" if self.mend else self.what
 
 
+class Interrupted(KeyboardInterrupt):
+    """The parent asked the worker to end; pytest ends a suite by this base and takes any other for a failed test."""
+
+
 def interruption(error: BaseException) -> KeyboardInterrupt | None:
     """The interruption that led to ``error``: what it cut short may fail to close, and raise another in its place."""
     seen: BaseException | None = error

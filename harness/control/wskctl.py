@@ -260,6 +260,8 @@ class WskCtl:
         if frame is None:
             self._frames.put(None)
             raise LabError("the relay in the guest ended (wskctl.exe serve)")
+        if len(frame) < REPLY.size:
+            raise LabError(f"the relay in the guest answered with {len(frame)} bytes, fewer than a reply has")
         _, answered, status = REPLY.unpack_from(frame)
         if answered != tag:
             raise LabError(f"the relay in the guest answered request {answered} where {tag} was due")

@@ -90,6 +90,7 @@ class CellJob:
         only: ids of the cases to run; empty runs the whole suite.
         adapter: who drives ``driver`` when it is not the sample's kind (``harness.adapter``); empty for the sample.
         windows: what is asked of a Windows guest alone.
+        timeout: seconds that a case may take, its fixtures included.
     """
 
     cell: Cell
@@ -109,6 +110,7 @@ class CellJob:
     only: tuple[str, ...] = ()
     adapter: str = ""
     windows: WindowsOptions = WindowsOptions()
+    timeout: float = 60.0
 
     @property
     def isolated(self) -> bool:

@@ -1,7 +1,7 @@
-"""What a worker tells while it runs: one JSON object per line, read as one of four values.
+"""What a worker tells while it runs: one JSON object per line, read as one of five values.
 
-``phase`` (a part of the cell begins, or is done and took so long), ``collected`` (number of cases to come), ``case``
-(a verdict), ``cell`` (the last word).
+``phase`` (a part of the cell begins, or is done and took so long), ``collected`` (number of cases to come), ``begun``
+(a case begins), ``case`` (a verdict), ``cell`` (the last word).
 """
 
 from __future__ import annotations
@@ -28,7 +28,15 @@ class Collected:
     count: int
 
 
-Event = Phase | Collected | CaseResult | CellResult
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The case ``id`` begins, and must end within ``seconds``."""
+
+    id: str
+    seconds: float
+
+
+Event = Phase | Collected | Begun | CaseResult | CellResult
 
 
 def encode(event: Event) -> dict[str, Any]:
@@ -38,6 +46,8 @@ def encode(event: Event) -> dict[str, Any]:
             return {"event": "phase", "name": event.name, "seconds": event.seconds}
         case Collected():
             return {"event": "collected", "count": event.count}
+        case Begun():
+            return {"event": "begun", "id": event.id, "seconds": event.seconds}
         case CaseResult():
             return {"event": "case", **to_dict(event)}
         case CellResult():
@@ -56,6 +66,8 @@ def decode(line: str | bytes) -> Event:
         return Phase(str(value["name"]), value.get("seconds"))
     if kind == "collected":
         return Collected(int(value["count"]))
+    if kind == "begun":
+        return Begun(str(value["id"]), float(value["seconds"]))
     if kind == "case":
         return case_from_dict(value)
     if kind == "cell":

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness import adapters, modules, resources
-from harness.errors import Failure, HarnessError, UsageError, interruption, writing
+from harness.errors import Failure, HarnessError, Interrupted, UsageError, interruption, writing
 from harness.lab import namespace
 from harness.matrix.cells import CellJob
 from harness.matrix.events import encode
@@ -35,10 +35,6 @@ LOG_FILE = "worker.log"
 WAIT = "--wait"
 
 Emit = Callable[[dict[str, Any]], None]
-
-
-class Interrupted(KeyboardInterrupt):
-    """The parent asked the worker to end; pytest ends a suite by this base and takes any other for a failed test."""
 
 
 def session(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None] | None = None) -> CellResult:

@@ -13,6 +13,9 @@ from harness.errors import HarnessError, LabError
 from harness.model.datagram import Prediction
 from harness.model.provider import describe
 from harness.report.results import CaseResult
+from harness.report.status import Status
+from harness.session.ledger import STRICT, Ending
+from harness.session.texts import described, plain
 from harness.session.watch import crashed
 from harness.verify.closing import Closing
 from harness.verify.verdict import CaseVerdict
@@ -33,6 +36,10 @@ class Case:
         extent: where it lies in the record, once it is closed.
         seen: its frames, once they were looked at; of a large case those that were looked at one by one.
         predictions: the model's, once they were made.
+        closing_so_far: how it ended on the wire and in the driver, once it is judged; its test may add to that.
+        verdict: on its frames, once it is judged.
+        errors: LabErrors that its operations met, on whatever thread and whoever caught them.
+        explained: the guest crashed or the lab broke, and the closing says how: what the test met of it adds nothing.
         reason: of its status, once that is known.
     """
 
@@ -46,6 +53,10 @@ class Case:
     extent: Extent = field(default_factory=Extent)
     seen: Sequence[CapturedFrame] = ()
     predictions: Sequence[Prediction] | None = None
+    closing_so_far: Closing | None = None
+    verdict: CaseVerdict = field(default_factory=CaseVerdict)
+    errors: list[LabError] = field(default_factory=list)
+    explained: bool = False
     reason: str = ""
 
     @property
@@ -81,13 +92,38 @@ class Case:
         return evidence | ({"provider told": "; ".join(dict.fromkeys(forced))} if forced else {})
 
 
-def raised(closing: Closing, error: BaseException | None, where: str = "") -> Closing:
+def raised(closing: Closing, error: BaseException | None) -> Closing:
     """The closing of a case whose test raised something, if anything: its class tells whose fault that was."""
     if error is None:
         return closing
     if isinstance(error, LabError):
-        return replace(closing, doubts=(error.line(), *closing.doubts))
-    return replace(closing, failure=where + (error.line() if isinstance(error, HarnessError) else _one_line(error)))
+        return replace(closing, doubts=(plain(error.line()), *closing.doubts))
+    return replace(closing, failure=plain(error.line()) if isinstance(error, HarnessError) else described(error))
+
+
+def with_ending(closing: Closing, ending: Ending, errors: Sequence[LabError], status: Status) -> Closing:
+    """The closing with what the test and pytest said.
+
+    Args:
+        closing: of the wire and the driver.
+        ending: the test's.
+        errors: LabErrors that the case met: its test may have caught them, and is not asked.
+        status: by the wire and the driver alone.
+    """
+    met = tuple(plain(error.line()) for error in errors)
+    doubts = tuple(dict.fromkeys((*ending.doubts, *met, *closing.doubts)))
+    failure = closing.failure
+    if ending.failure and ending.failure not in failure:
+        failure = "; ".join(filter(None, (failure, ending.failure)))
+    skipped = ending.skipped
+    if ending.xpass is not None and not failure:
+        if status is Status.FAILED and ending.covered:
+            skipped = f"xfailed: {ending.xpass}".rstrip(": ")
+        elif ending.strict:
+            failure = f"{STRICT} {ending.xpass}".rstrip()
+    if failure or (doubts and not closing.doubts):
+        skipped = ""
+    return replace(closing, doubts=doubts, failure=failure, skipped=skipped)
 
 
 def ended_by(closing: Closing, crash: Crash) -> Closing:
@@ -95,8 +131,3 @@ def ended_by(closing: Closing, crash: Crash) -> Closing:
     if crash.proven:
         return replace(closing, findings=(crashed(crash),))
     return replace(closing, doubts=(crash.line(),))
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +17,19 @@ from typing import Any, cast
 from harness.api import Wire, Wsk
 from harness.capture.frames import Integrity
 from harness.errors import Failure, HarnessError, LabError, UsageError
-from harness.matrix.events import Collected, encode
+from harness.matrix.events import Begun, Collected, encode
 from harness.model.predict import predict
 from harness.model.site import Site
 from harness.report.results import UNLOAD, CaseResult
 from harness.report.status import Status
-from harness.session.case import Case, ended_by, raised
+from harness.session.case import Case, ended_by, raised, with_ending
+from harness.session.deadline import CALL_SECONDS, CaseTimeout, CaseTimeoutError, bounded
 from harness.session.expectations import frames_of, since
 from harness.session.lab import Lab, Unknown, unvouched
+from harness.session.ledger import Ending
 from harness.session.parts import Capture, DriverUnderTest, PeerSender
 from harness.session.plainly import Plainly
+from harness.session.texts import described, plain
 from harness.session.watch import Keeper, Unkept, Unwatched, Watch
 from harness.verify.closing import Closing, closed
 from harness.verify.judge import doubts_of, judge
@@ -77,6 +82,7 @@ class Session:
         self.verifying = 0.0  # seconds spent on ending cases: accounts, the last frames, verdicts
         self._folder = folder
         self._trials = 0
+        self._turn = threading.RLock()  # one call on the driver at a time, whatever thread of a test makes it
         self._late = Late(site)
         self._plainly = Plainly()
         self.watch: Watch = Unwatched()
@@ -98,17 +104,30 @@ class Session:
         """Tell how many cases there are, before the first begins."""
         self._emit(encode(Collected(count)))
 
+    def announce(self, name: str, seconds: float) -> None:
+        """Tell which case begins and how long it may take: the parent names it should the worker die in it."""
+        self._emit(encode(Begun(plain(name), seconds)))
+
     def execute(self, *operations: Operation) -> list[Step]:
-        """Execute operations on the driver and record them as steps of the running case (``harness.api.Recorder``)."""
-        case = self.case
-        deferred, case.deferred = case.deferred, []
-        before = len(case.steps) + len(deferred)
-        self._note((*deferred, *operations), self._carry_out((*deferred, *operations)))
-        return case.steps[before:]
+        """Execute operations on the driver and record them as steps of the running case (``harness.api.Recorder``).
+
+        Threads of a test take turns. A LabError counts for the case whoever catches it.
+        """
+        with self._turn:
+            case = self.case
+            deferred, case.deferred = case.deferred, []
+            before = len(case.steps) + len(deferred)
+            try:
+                self._note((*deferred, *operations), self._carry_out((*deferred, *operations)))
+            except LabError as error:
+                case.errors.append(error)
+                raise
+            return case.steps[before:]
 
     def defer(self, operation: Operation) -> None:
         """Execute an operation before whatever comes next, or when the case ends (``harness.api.Recorder``)."""
-        self.case.deferred.append(operation)
+        with self._turn:
+            self.case.deferred.append(operation)
 
     def trial(self, body: Callable[[Wsk, Wire], None]) -> str:
         """Judge a body by itself, as a case that counts in no result (``harness.api.Recorder``)."""
@@ -120,10 +139,10 @@ class Session:
         self.case.trial = True
         error: Exception | None = None
         try:
-            body(self.case.wsk, self.case.wire)
-        except Exception as caught:
-            error = caught
-        try:
+            try:
+                body(self.case.wsk, self.case.wire)
+            except Exception as caught:
+                error = caught
             status = self.end_case(error)
             reason = self.case.reason
         finally:
@@ -136,7 +155,7 @@ class Session:
     def keep(self, name: str, text: str) -> None:
         """Keep a text with the cell's evidence (``harness.api.Recorder``)."""
         if self._folder is not None:
-            (self._folder / name).write_text(text, encoding="utf-8")
+            (self._folder / name).write_text(plain(text), encoding="utf-8")
 
     def _settle(self) -> Accounts | None:
         """Execute what was deferred, and ask for the driver's books."""
@@ -178,24 +197,71 @@ class Session:
         Raises:
             LabError: the guest or the capture was lost earlier, or the start marker does not appear.
         """
-        left = self._case.deferred if self._case is not None else []  # of a case that was skipped half way
-        self._case = Case(name, Wsk(self), Wire(self._site, self), time.monotonic())
+        self._case = Case(plain(name), Wsk(self), Wire(self._site, self), time.monotonic())
         if self._lost:
             raise LabError(f"not run: {self._lost}")
-        if left:
-            self._driver.execute(left)
-        self._capture.begin(name)
+        self._capture.begin(self._case.name)
 
     def end_case(self, error: BaseException | None) -> Status:
-        """Close the running case and judge it; ``error`` is what the test's body raised, if anything."""
+        """Judge the running case and record its result; ``error`` is what it raised, if anything."""
+        self.judge_case(error)
+        return self.finish_case(Ending() if error is None else _ending(error))
+
+    def judge_case(self, error: BaseException | None = None, *, skipped: bool = False) -> Status:
+        """Close the running case on the wire and in the driver, and judge it; ``finish_case`` records its result.
+
+        Args:
+            error: what it raised so far, if anything.
+            skipped: the test has skipped itself: its stretch of the capture is closed and not judged.
+        """
         began = time.monotonic()
         gone = isinstance(error, LabError) or (isinstance(error, Failure) and self.watch.broken)
         try:
             if (gone or self.keeper.noticed) and (status := self._past_crash()) is not None:
                 return status
+            if isinstance(error, CaseTimeout | CaseTimeoutError):
+                self._turn = threading.RLock()  # a thread of the test may hold the old one for ever
+                return self._past_answering(Failure(str(error)))
+            if skipped:
+                return self._unjudged(self.case)
             return self._closed(self.case, error)
+        except Exception as wrong:  # an adapter may answer anything: the case has a result all the same
+            traceback.print_exc()
+            status = self._conclude(
+                replace(self.case.closing, doubts=(f"the case could not be judged: {described(wrong)}",))
+            )
+            if self.watch.broken:
+                self._renew()
+            return status
         finally:
             self.verifying += time.monotonic() - began
+
+    def finish_case(self, ending: Ending) -> Status:
+        """Record the result of the case that was judged, with what its test and pytest add to it."""
+        case = self.case
+        before = case.closing_so_far or case.closing
+        status = self._whole(before).status
+        if case.explained:
+            ending, case.errors = Ending(), []
+        note = f"passed, though marked xfail: {ending.xpass}".rstrip(": ") if ending.xpass is not None else ""
+        return self._finish(with_ending(before, ending, case.errors, status), note)
+
+    def without_run(self, name: str, ending: Ending) -> Status:
+        """The result of a case that never began, or of something that is no test."""
+        self._case = Case(plain(name), Wsk(self), Wire(self._site, self), time.monotonic())
+        return self.finish_case(ending)
+
+    def _unjudged(self, case: Case) -> Status:
+        """A skipped case: what it deferred is done, and its stretch of the capture is closed."""
+        try:
+            with bounded(CALL_SECONDS, "the driver's accounts"):
+                self._held = self._settle()
+            self._capture.end(case.name, 0, 0.0)
+        except Failure as failure:
+            return self._past_crash() or self._past_answering(failure)
+        except LabError as lab:
+            return self._past_crash() or self._without_lab(lab)
+        return self._conclude(case.closing)
 
     def _closed(self, case: Case, error: BaseException | None) -> Status:
         """The verdict of a case whose guest runs."""
@@ -209,23 +275,14 @@ class Session:
             return self._past_crash() or self._without_lab(lab)
         if isinstance(error, LabError):
             self._lost = self._lost or error.what
-        return self._finish(raised(closing, error), verdict)
+        return self._conclude(closing, verdict)
 
     def give_up(self, reason: str) -> None:
         """Ask nothing of the guest any more: cases that come are not run, and the driver is not unloaded."""
         self._lost = self._lost or reason
 
-    def skip_case(self, reason: str) -> None:
-        """The test skipped itself, with a reason that a person wrote."""
-        self._finish(replace(self.case.closing, skipped=reason))
-
-    def error_outside_body(self, error: BaseException) -> None:
-        """A fixture or marker failed before or after the body; what it raised decides the class."""
-        where = "" if isinstance(error, HarnessError) else "a fixture of the test failed: "
-        self._finish(raised(Closing(self.case.name), error, where))
-
     def end(self, unload: Callable[[], None]) -> None:
-        """Unload the driver; what is wrong with that, or is found only then, is a failed case of its own.
+        """Unload the driver; what is wrong with that, or is found only then, is a case of its own.
 
         Args:
             unload: ends the driver; raises Failure when it does not end.
@@ -240,12 +297,12 @@ class Session:
             if (crash := self.keeper.crash()) is not None:
                 self._finish(ended_by(closing, crash))
                 return
-            if isinstance(error, LabError):
-                return  # the cases said so, and nothing is asked of the guest any more
             closing = raised(closing, error)
-        with contextlib.suppress(LabError):
+        try:
             closing = replace(closing, findings=tuple(self.watch.findings()))
-        if closing.failure or closing.findings:
+        except (Failure, LabError) as error:
+            closing = closing if closing.failure else raised(closing, error)
+        if closing.failure or closing.findings or closing.doubts:
             self._finish(closing)
 
     def _past_crash(self) -> Status | None:
@@ -260,7 +317,8 @@ class Session:
         with contextlib.suppress(LabError):
             self._capture.end(self.case.name, 0, 0.0)
         self._held = None
-        status = self._finish(ended_by(self.case.closing, crash))
+        self.case.explained = True
+        status = self._conclude(ended_by(self.case.closing, crash))
         try:
             self.keeper.renew()
         except HarnessError as error:
@@ -275,15 +333,21 @@ class Session:
             self._capture.end(self.case.name, 0, 0.0)
         except LabError as lab:  # the driver does not answer because the guest does not
             self._lost = self._lost or lab.what
-            return self._finish(replace(self.case.closing, doubts=(f"{lab.line()}; {failure.what}",)))
+            self.case.explained = True
+            return self._conclude(replace(self.case.closing, doubts=(f"{lab.line()}; {failure.what}",)))
         worst = tuple(sorted(found, key=lambda item: item.field != "fault"))
-        status = self._finish(replace(self.case.closing, findings=worst, failure=failure.line()))
+        status = self._conclude(replace(self.case.closing, findings=worst, failure=plain(failure.line())))
+        self._renew()
+        return status
+
+    def _renew(self) -> None:
+        """Give the guest a working driver for the next case."""
         self._held = None
         try:
-            self.watch.renew()
+            with bounded(CALL_SECONDS, "the driver to be renewed"):
+                self.watch.renew()
         except HarnessError as error:
             self._lost = self._lost or f"the guest could not be renewed: {error.what}"
-        return status
 
     def _without_lab(self, error: LabError) -> Status:
         """The lab failed under the case: it says why, where it knows more than what broke first."""
@@ -293,7 +357,8 @@ class Session:
         except LabError as known:
             why = f"{known.line()}; {error.what}"
         self._lost = self._lost or why
-        return self._finish(replace(self.case.closing, doubts=(why,)))
+        self.case.explained = True
+        return self._conclude(replace(self.case.closing, doubts=(plain(why),)))
 
     def _require_lab(self) -> None:
         """Raise LabError when the lab knows what is wrong with itself."""
@@ -326,7 +391,8 @@ class Session:
 
     def _judge(self, case: Case) -> tuple[CaseVerdict, Closing]:
         """Wait for the frames that must come, close the capture's stretch and hold everything against the model."""
-        now = self._settle()
+        with bounded(CALL_SECONDS, "the driver's accounts"):
+            now = self._settle()
         accounts = since(now, self._held)
         self._held = now
         case.predictions = predictions = predict(case.steps, self._site)
@@ -359,20 +425,37 @@ class Session:
             return replace(closing, doubts=(error.line(), *closing.doubts))
         return closing
 
-    def _finish(self, closing: Closing, verdict: CaseVerdict = _UNSEEN) -> Status:
-        """The case's result: recorded in the plan, told, and kept."""
+    def _whole(self, closing: Closing) -> CaseVerdict:
+        """The verdict of the running case with this closing."""
         case = self.case
-        closing = self._recorded(closing)
-        predictions = predict(case.steps, self._site) if case.predictions is None else case.predictions
-        whole = closed(verdict, closing, predictions)
+        if case.predictions is None:
+            case.predictions = predict(case.steps, self._site)
+        return closed(case.verdict, closing, case.predictions)
+
+    def _conclude(self, closing: Closing, verdict: CaseVerdict = _UNSEEN) -> Status:
+        """The case is judged; its test may still add to that."""
+        case = self.case
+        case.closing_so_far, case.verdict = closing, verdict
+        whole = self._whole(closing)
         case.reason = whole.reason
-        result = case.result(whole)
+        return whole.status
+
+    def _finish(self, closing: Closing, note: str = "") -> Status:
+        """The case's result: recorded in the plan, told, and kept; ``note`` is the reason of one that has no other."""
+        case = self.case
+        whole = self._whole(self._recorded(closing))
+        case.reason = whole.reason or note
         if case.trial:
             return whole.status
+        result = replace(case.result(whole), reason=case.reason)
         if whole.status is Status.FAILED:
-            self._plainly.note(case.name, whole.findings, predictions, case.seen)
-        if self.results and self.results[-1].id == result.id:
-            self.results.pop()  # a fixture's clean-up failed after the verdict: the case has one result, the worse
+            self._plainly.note(case.name, whole.findings, case.predictions or (), case.seen)
         self.results.append(result)
         self._emit(encode(result))
         return whole.status
+
+
+def _ending(error: BaseException) -> Ending:
+    """What the body of a trial or of a proof adds to its verdict."""
+    closing = raised(Closing(""), error)
+    return Ending(closing.failure, closing.doubts)

@@ -40,12 +40,20 @@ class Line:
 
 
 def parse(text: str) -> list[Line]:
-    """The complete lines of a piece of the log; what is not a line of it is left out."""
+    """The complete lines of a piece of the log; what is not a line of it is left out.
+
+    Raises:
+        ValueError: a line of it holds what is no address. It may be a finding, so it cannot be left out.
+    """
     lines = []
     for raw in text.split("\n"):
         parts = raw.split("\t")
         if len(parts) == 5 and parts[0].isdigit():
-            lines.append(Line(parts[1], int(parts[2], 16), parts[3], tuple(int(word, 16) for word in parts[4].split())))
+            try:
+                places = [int(word, 16) for word in (parts[2], *parts[4].split())]
+            except ValueError:
+                raise ValueError(f"the verifier's log holds a line that cannot be read: {raw!r}") from None
+            lines.append(Line(parts[1], places[0], parts[3], tuple(places[1:])))
     return lines
 
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from harness.errors import AwaitTimeout, Failure, HarnessError, LabError, UsageError
+from harness.errors import AwaitTimeout, Failure, HarnessError, Interrupted, LabError, UsageError
 from harness.matrix import catalogue
 from harness.matrix import run as matrix
 from harness.matrix.cells import Cell, CellJob, WindowsOptions
 from harness.matrix.events import Collected, Event, Phase, decode, encode
-from harness.matrix.worker import Interrupted, verdict
+from harness.matrix.worker import verdict
 from harness.report.results import CaseResult, CellFiles, CellResult
 from harness.report.status import Status
 from harness.verify.verdict import DatagramCounts

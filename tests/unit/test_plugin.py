@@ -11,6 +11,7 @@ import pytest
 from harness.errors import HarnessError, LabError
 from harness.pytest_plugin import CellPlugin
 from harness.report.status import Status
+from harness.session.ledger import Ending
 from harness.session.session import Session
 
 
@@ -22,6 +23,9 @@ class FakeSession:
         self.told: list[str] = []
         self._broken = broken
 
+    def announce(self, name: str, seconds: float) -> None:
+        assert seconds == 60.0
+
     def begin_case(self, name: str) -> None:
         if self._broken is not None:
             raise self._broken
@@ -29,12 +33,13 @@ class FakeSession:
     def collected(self, count: int) -> None:
         assert count == 1
 
-    def end_case(self, error: BaseException | None) -> Status:
-        self.told.append(f"ended: {error}")
+    def judge_case(self, error: BaseException | None = None, *, skipped: bool = False) -> Status:
+        self.told.append(f"judged: {error}")
         return Status.PASSED
 
-    def error_outside_body(self, error: BaseException) -> None:
-        self.told.append(f"outside: {error!r}")
+    def finish_case(self, ending: Ending) -> Status:
+        self.told.append(f"ended: {ending.failure}{' '.join(ending.doubts)}")
+        return Status.INCONCLUSIVE if ending.doubts else Status.FAILED if ending.failure else Status.PASSED
 
 
 BODY = "def test_one(wsk, wire):\n    assert (wsk, wire) == ('the driver', 'the network')\n"
@@ -51,19 +56,19 @@ def run(folder: Path, session: FakeSession, *arguments: str, body: str = BODY) -
 def test_a_cell_gives_its_own_driver_and_network(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     session = FakeSession()
     assert run(tmp_path, session, *arguments) == 0
-    assert session.told == ["ended: None"]
+    assert session.told == ["judged: None", "ended: "]
 
 
 def test_a_lab_error_before_the_body_is_told_as_one(tmp_path: Path) -> None:
     session = FakeSession(LabError("the capture has died"))
     assert run(tmp_path, session) == 1
-    assert session.told == ["outside: LabError('the capture has died')"]
+    assert session.told == ["ended: the capture has died"]
 
 
 @pytest.mark.parametrize("closing", ["pass", "raise OSError('the relay answered something else')"])
 def test_a_worker_that_is_asked_to_end_begins_no_other_test(tmp_path: Path, closing: str) -> None:
     session = FakeSession()
-    head = "from harness.matrix.worker import Interrupted\ndef test_one():\n"
+    head = "from harness.errors import Interrupted\ndef test_one():\n"
     body = f"    try:\n        raise Interrupted\n    finally:\n        {closing}\n"
     assert run(tmp_path, session, body=head + body) == pytest.ExitCode.INTERRUPTED
     assert session.told == []

@@ -71,6 +71,7 @@ class Bridge:
         self.lasting = True
         self.data: list[bytes] = []
         self.steps: list[op.Step] = []
+        self.every: list[op.Step] = []
         self.change: Callable[[list[bytes]], list[bytes]] = lambda frames: frames
         self.trust = Integrity()
         self.started: list[str] = []
@@ -116,6 +117,7 @@ class Cell:
         """Take a line of the plan."""
         if isinstance(event, Step):
             self.bridge.steps.append(event)
+            self.bridge.every.append(event)
         else:
             self.closings.append(event)
 
@@ -137,7 +139,7 @@ def test_what_is_sent_and_seen_passes(cell: Cell) -> None:
     assert (result.status, result.reason) == (Status.PASSED, "")
     assert (result.datagrams.expected, result.datagrams.matched) == (1, 1)
     assert result.id == f"{result.group}.py::test_case"
-    assert [event["event"] for event in cell.events] == ["collected", "case"]
+    assert [event["event"] for event in cell.events] == ["collected", "begun", "case"]
 
 
 def test_a_silent_test_fails_when_its_datagram_is_lost(cell: Cell) -> None:

@@ -1,0 +1,412 @@
+"""Each collected case ends once, by the worst that is known of it; pytest's outcome and the run's are the same."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import LabError
+from harness.matrix.cells import Cell, CellJob
+from harness.report.results import UNLOAD
+from harness.report.status import Status
+from harness.session.suite import SUITE_LOG, run_suite
+from harness.verifier.findings import Symbols, findings, parse
+from harness.verify.verdict import Finding
+from harness.wsk import operations as op
+from tests.unit.test_session_case import NUMBER
+from tests.unit.test_session_case import Cell as StandIn
+
+HEAD = """
+import pytest, sys, threading, time, unittest, warnings
+from harness.errors import LabError
+
+def send(wsk, wire):
+    with wsk.datagram_socket() as sock:
+        wire.expect(sock.send_to(b"x", wire.peer(9)))
+
+class Odd(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+    __repr__ = __str__
+
+"""
+GOOD = "def test_good(wsk, wire):\n    send(wsk, wire)\n"
+
+
+class Suite:
+    """A suite that runs in a session over stand-ins, as a cell runs it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cell = StandIn(folder)
+        self.timeout = 60.0
+        self.arguments: tuple[str, ...] = ()
+
+    def run(self, body: str, conftest: str = "") -> dict[str, tuple[Status, str]]:
+        """Status and reason by the test's name."""
+        tests = self.folder / f"suite{next(NUMBER)}"
+        tests.mkdir()
+        (tests / f"test_{tests.name}.py").write_text(HEAD + textwrap.dedent(body), encoding="utf-8")
+        if conftest:
+            (tests / "conftest.py").write_text(textwrap.dedent(conftest))
+        job = CellJob(Cell("wine", "e1000"), "r", self.folder, "i", Path("/d"), Path("/r"), suite=(tests,))
+        self.cell.session.results.clear()
+        run_suite(replace(job, pytest_args=self.arguments, timeout=self.timeout), self.cell.session)
+        results = self.cell.session.results
+        assert len({result.id for result in results}) == len(results), "a case has two results"
+        for result in results:
+            result.reason.encode()
+        return {result.name: (result.status, result.reason) for result in results}
+
+    @property
+    def log(self) -> str:
+        """What pytest said."""
+        return (self.folder / SUITE_LOG).read_text()
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    return Suite(tmp_path)
+
+
+FAILING = {
+    "pytest.fail": "pytest.fail('not what I wanted')",
+    "raises that sees nothing": "with pytest.raises(ValueError):\n        pass",
+    "warns that sees nothing": "with pytest.warns(UserWarning):\n        pass",
+    "sys.exit": "sys.exit(0)",
+    "a BaseException": "raise BaseException('base')",
+    "KeyboardInterrupt": "raise KeyboardInterrupt",
+    "GeneratorExit": "raise GeneratorExit",
+    "a lone surrogate": "raise ValueError('caf\\udce9.bin')",
+    "a text that cannot be read": "raise Odd",
+    "a group": "raise BaseExceptionGroup('several', [SystemExit(0)])",
+    "a thread": "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()",
+    "recursion": "test_bad(wsk, wire)",
+}
+
+
+@pytest.mark.parametrize("what", FAILING)
+def test_what_fails_in_pytest_fails_in_the_run(suite: Suite, what: str) -> None:
+    found = suite.run(f"def test_bad(wsk, wire):\n    send(wsk, wire)\n    {FAILING[what]}\n{GOOD}")
+    assert {name: status for name, (status, _) in found.items()} == {
+        "test_bad": Status.FAILED,
+        "test_good": Status.PASSED,
+    }
+    assert found["test_bad"][1]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("raised", ["sys.exit(0)", "pytest.fail('no')", "raise BaseException", "raise Odd"])
+@pytest.mark.parametrize("scope", ["function", "module", "session"])
+def test_what_a_fixture_raises_fails_its_test(suite: Suite, when: str, raised: str, scope: str) -> None:
+    lines = [raised, "yield"] if when == "before" else ["yield", raised]
+    fixture = f"@pytest.fixture(scope={scope!r})\ndef broken():\n    {lines[0]}\n    {lines[1]}\n"
+    found = suite.run(f"{GOOD}{fixture}def test_bad(wsk, wire, broken):\n    send(wsk, wire)\n")
+    assert (found["test_good"][0], found["test_bad"][0]) == (Status.PASSED, Status.FAILED), found
+    assert "a fixture of the test failed" in found["test_bad"][1]
+
+
+SUBTESTS = {
+    "fixture": """
+        def test_bad(wsk, wire, subtests):
+            for number in range(3):
+                with subtests.test(number=number):
+                    assert number != 1
+    """,
+    "unittest": """
+        class TestSub(unittest.TestCase):
+            def test_bad(self):
+                for number in range(3):
+                    with self.subTest(number=number):
+                        self.assertNotEqual(number, 1)
+    """,
+}
+
+
+@pytest.mark.parametrize("kind", SUBTESTS)
+def test_a_failed_subtest_fails_its_test(suite: Suite, kind: str) -> None:
+    found = suite.run(textwrap.dedent(SUBTESTS[kind]) + GOOD)
+    assert (found["test_bad"][0], found["test_good"][0]) == (Status.FAILED, Status.PASSED), found
+
+
+MARKED = "@pytest.mark.xfail({})\ndef test_it(wsk, wire):\n    send(wsk, wire)\n    {}\n"
+XFAIL = {
+    "fails": (MARKED.format("reason='known'", "assert False"), Status.SKIPPED, "xfailed: known"),
+    "strict, passes": (MARKED.format("reason='known', strict=True", "pass"), Status.FAILED, "[XPASS(strict)] known"),
+    "passes": (MARKED.format("reason='known'", "pass"), Status.PASSED, "passed, though marked xfail: known"),
+    "another error": (MARKED.format("raises=OSError", "assert False"), Status.FAILED, "AssertionError"),
+    "the lab": (MARKED.format("", "raise LabError('cable')"), Status.INCONCLUSIVE, "cable"),
+    "not run": (MARKED.format("reason='known', run=False", "assert False"), Status.SKIPPED, "xfailed: [NOTRUN] known"),
+    "called": (
+        "def test_it(wsk, wire):\n    send(wsk, wire)\n    pytest.xfail('known')\n",
+        Status.SKIPPED,
+        "xfailed: known",
+    ),
+    "skip without a word": ("def test_it(wsk):\n    pytest.skip()\n", Status.SKIPPED, "skipped without a reason"),
+}
+
+
+@pytest.mark.parametrize("what", XFAIL)
+def test_marks_mean_what_they_mean_in_pytest(suite: Suite, what: str) -> None:
+    body, status, reason = XFAIL[what]
+    found = suite.run(GOOD + body)["test_it"]
+    assert found[0] is status
+    assert found[1].startswith(reason)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_failed_verdict_on_the_wire_is_a_failure_that_a_mark_may_expect(suite: Suite, strict: bool) -> None:
+    suite.cell.bridge.change = lambda frames: frames[:-1]
+    assert suite.run(MARKED.format(f"reason='loses', strict={strict}", "pass"))["test_it"] == (
+        Status.SKIPPED,
+        "xfailed: loses",
+    )
+    assert suite.run(MARKED.format(f"raises=OSError, strict={strict}", "pass"))["test_it"][0] is Status.FAILED
+
+
+LIES = {
+    "makereport says passed": """
+        import pytest
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_runtest_makereport(item, call):
+            report = (yield).get_result()
+            report.outcome = "passed"
+    """,
+    "makereport makes its own": """
+        import pytest
+        from _pytest.reports import TestReport
+        def pytest_runtest_makereport(item, call):
+            return TestReport(item.nodeid, item.location, {}, "passed", None, call.when)
+    """,
+    "the call is swallowed": """
+        import pytest
+        @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+        def pytest_runtest_call(item):
+            (yield)._exception = None
+    """,
+    "the exit code is changed": """
+        def pytest_sessionfinish(session):
+            session.testsfailed = 0
+            session.exitstatus = 0
+    """,
+    "the session forgets": """
+        import pytest
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_logreport(report):
+            report.outcome = "passed"
+    """,
+    "skipped": """
+        import pytest
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_runtest_makereport(item, call):
+            report = (yield).get_result()
+            if report.failed:
+                report.outcome, report.longrepr = "skipped", ("x", 1, "nothing to see")
+    """,
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_no_hook_makes_a_failed_case_pass(suite: Suite, lie: str) -> None:
+    found = suite.run(f"def test_bad(wsk, wire):\n    assert False\n{GOOD}", LIES[lie])
+    assert found["test_bad"][0] is Status.FAILED, found
+    assert found["test_good"][0] is Status.PASSED
+
+
+def test_a_hook_that_fails_a_test_is_believed(suite: Suite) -> None:
+    hook = """
+        import pytest
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_runtest_makereport(item, call):
+            report = (yield).get_result()
+            if call.when == "call" and "good" in item.name:
+                report.outcome, report.longrepr = "failed", "the log holds an error"
+    """
+    assert suite.run(GOOD, hook)["test_good"] == (Status.FAILED, "the log holds an error")
+
+
+MISSING = {
+    "taken away": "def pytest_collection_modifyitems(items):\n    del items[0]\n",
+    "deselected": (
+        "def pytest_collection_modifyitems(items, config):\n    config.hook.pytest_deselected(items=[items.pop(0)])\n"
+    ),
+    "never run": (
+        "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
+        "def pytest_runtest_protocol(item):\n    return True if 'bad' in item.name else None\n"
+    ),
+    "stopped": "def pytest_runtest_logreport(report):\n    pass\n",
+}
+
+
+@pytest.mark.parametrize("how", MISSING)
+def test_a_case_that_never_ran_is_named_and_inconclusive(suite: Suite, how: str) -> None:
+    first = "def test_ends(wsk):\n    pytest.exit('enough')\n" if how == "stopped" else ""
+    found = suite.run(f"{first}def test_bad(wsk, wire):\n    assert False\n{GOOD}", MISSING[how])
+    assert found["test_bad"][0] is Status.INCONCLUSIVE
+    assert "not run" in found["test_bad"][1]
+    if how == "stopped":
+        assert found["test_ends"] == (Status.INCONCLUSIVE, "the test ended the whole run: Exit: enough")
+
+
+def test_what_k_leaves_out_is_not_missed(suite: Suite) -> None:
+    suite.arguments = ("-k", "good")
+    assert suite.run(f"def test_bad():\n    assert False\n{GOOD}") == {"test_good": (Status.PASSED, "")}
+
+
+def test_a_file_that_skips_itself_is_skipped_with_its_reason(suite: Suite) -> None:
+    found = suite.run("pytest.skip('not on this host', allow_module_level=True)")
+    assert list(found.values()) == [(Status.SKIPPED, "not on this host")]
+
+
+def test_a_lab_error_that_a_test_or_thread_catches_is_not_lost(suite: Suite) -> None:
+    suite.cell.driver.error = LabError("the connection broke")
+    body = """
+        def test_catches(wsk):
+            try:
+                wsk.open()
+            except LabError:
+                pass
+    """
+    assert suite.run(body)["test_catches"] == (Status.INCONCLUSIVE, "the connection broke")
+    thread = """
+        def test_thread(wsk):
+            def quietly():
+                try:
+                    wsk.open()
+                except LabError:
+                    pass
+            thread = threading.Thread(target=quietly)
+            thread.start()
+            thread.join()
+    """
+    suite.cell.session._lost = ""
+    assert suite.run(thread)["test_thread"] == (Status.INCONCLUSIVE, "the connection broke")
+
+
+def test_the_books_of_a_wrong_type_are_no_pass(suite: Suite) -> None:
+    suite.cell.driver.books = 7  # type: ignore[assignment]
+    status, reason = suite.run(GOOD)["test_good"]
+    assert status is Status.INCONCLUSIVE
+    assert "could not be judged" in reason
+
+
+def test_a_lab_error_at_unload_is_a_case(suite: Suite) -> None:
+    suite.run(GOOD)
+
+    def unload() -> None:
+        raise LabError("the relay ended")
+
+    suite.cell.session.end(unload)
+    last = suite.cell.session.results[-1]
+    assert (last.id, last.status, last.reason) == (UNLOAD, Status.INCONCLUSIVE, "the relay ended")
+
+
+FIXTURES = """
+    @pytest.fixture
+    def sock(wsk):
+        with wsk.datagram_socket() as opened:
+            yield opened
+
+    @pytest.fixture
+    def farewell(sock, wire):
+        yield
+        wire.expect_nothing(sock.send_to(b"this does leave", wire.peer(9)))
+
+    def test_first(sock, wire):
+        wire.expect(sock.send_to(b"x", wire.peer(9)))
+
+    def test_wrong(farewell):
+        pass
+
+    def test_last(wsk, wire):
+        send(wsk, wire)
+"""
+
+
+def test_a_case_spans_its_fixtures(suite: Suite) -> None:
+    found = suite.run(FIXTURES)
+    assert [status for status, _ in found.values()] == [Status.PASSED, Status.FAILED, Status.PASSED]
+    steps: dict[str, list[str]] = {}
+    for step in suite.cell.bridge.every:
+        steps.setdefault(step.case.rpartition("::")[2], []).append(type(step.operation).__name__)
+    assert [names[-1] for names in steps.values()] == ["Close", "Close", "Close"]
+
+
+def test_a_test_that_hangs_fails_with_its_stack_and_the_next_one_runs(suite: Suite) -> None:
+    suite.timeout = 0.3
+    hangs = """
+        def wait_for_ever():
+            while True:
+                time.sleep(60)
+
+        def test_body(wsk):
+            wait_for_ever()
+
+        def test_in_a_join(wsk):
+            thread = threading.Thread(target=time.sleep, args=(5,), daemon=True)
+            thread.start()
+            thread.join()
+
+        def test_that_catches_everything(wsk):
+            try:
+                wait_for_ever()
+            except Exception:
+                pass
+
+        @pytest.fixture
+        def slow():
+            yield
+            wait_for_ever()
+
+        def test_teardown(slow, wsk):
+            pass
+
+        @pytest.mark.timeout(30)
+        def test_may_take_longer(wsk):
+            time.sleep(0.5)
+
+    """
+    found = suite.run(textwrap.dedent(hangs) + GOOD)
+    passed = ("test_may_take_longer", "test_good")
+    assert {name: status for name, (status, _) in found.items()} == {
+        name: Status.PASSED if name in passed else Status.FAILED for name in found
+    }
+    assert "did not end within 0.3 s" in found["test_body"][1]
+    assert "in wait_for_ever < " in found["test_body"][1]
+    assert "in test_body" in found["test_body"][1]
+
+
+def test_two_threads_of_a_test_take_turns(suite: Suite) -> None:
+    body = """
+        def test_threads(wsk, wire):
+            def many():
+                for _ in range(20):
+                    send(wsk, wire)
+            threads = [threading.Thread(target=many) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    """
+    assert suite.run(body)["test_threads"] == (Status.PASSED, "")
+    opened = [step.operation.socket for step in suite.cell.bridge.every if isinstance(step.operation, op.Open)]
+    assert sorted(opened) == list(range(80))
+
+
+def test_a_line_of_the_verifier_that_cannot_be_read_is_no_pass(suite: Suite) -> None:
+    class Watch:
+        broken = False
+
+        def findings(self) -> list[Finding]:
+            return list(findings(parse("1\tdouble-completion\tnot-hex\twords\t\n"), Symbols(Path("/none"))))
+
+        def renew(self) -> None:
+            pass
+
+    suite.cell.session.watch = Watch()
+    status, reason = suite.run(GOOD)["test_good"]
+    assert status is Status.INCONCLUSIVE
+    assert "the verifier's log holds a line that cannot be read" in reason
