@@ -123,7 +123,6 @@ def defects(
     only: Annotated[str, typer.Option("--only", help="A group (A, B, C, D, V, W, L) or the name of one.")] = "",
     output: Output = None,
     json: Json = False,
-    short: Annotated[bool, typer.Option("--short", help="The choice that CI runs.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cells at the same time.")] = 2,
     no_install: NoInstall = False,
 ) -> None:
@@ -131,7 +130,7 @@ def defects(
     from harness.defects import run as runs
 
     folder = runs.claim(output or Path(tempfile.mkdtemp(prefix="defects-")))
-    record = runs.run(only, folder, lambda line: print(line, file=sys.stderr, flush=True), short=short, jobs=jobs)
+    record = runs.run(only, folder, lambda line: print(line, file=sys.stderr, flush=True), jobs=jobs)
     print(record.to_json() if json else "\n".join(runs.lines(record)))
     raise typer.Exit(EXIT_PASSED if record.good else EXIT_FAILED)
 

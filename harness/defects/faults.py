@@ -36,7 +36,6 @@ class Fault:
         nic: of the cell.
         memory_mib: guest memory, where that is what breaks.
         deaf: boots a guest that no DHCP server answers.
-        short: belongs to the short choice.
     """
 
     id: str
@@ -48,23 +47,22 @@ class Fault:
     nic: str = "virtio-net"
     memory_mib: int | None = None
     deaf: bool = False
-    short: bool = False
 
 
-def _relay(name: str, what: str, *expects: str, short: bool = False) -> Fault:
-    return Fault(name, "W", what, f"wire_faults.py::test_fault[{name}]", expects, inconclusive=False, short=short)
+def _relay(name: str, what: str, *expects: str) -> Fault:
+    return Fault(name, "W", what, f"wire_faults.py::test_fault[{name}]", expects, inconclusive=False)
 
 
 def _wire(name: str, what: str, test: str, *expects: str, inconclusive: bool = True, **more: Any) -> Fault:  # noqa: ANN401
     return Fault(name, "W", what, f"wire_faults.py::{test}", expects, inconclusive, **more)
 
 
-def _lab(name: str, what: str, reason: str, *, short: bool = False) -> Fault:
-    return Fault(name, "L", what, f"lab_faults.py::test_fault[{name}]", (f"reason:{reason}",), short=short)
+def _lab(name: str, what: str, reason: str) -> Fault:
+    return Fault(name, "L", what, f"lab_faults.py::test_fault[{name}]", (f"reason:{reason}",))
 
 
 FAULTS = (
-    _relay("loss", "one frame in three is lost", "missing:datagram", short=True),
+    _relay("loss", "one frame in three is lost", "missing:datagram"),
     _relay("duplication", "one frame in three comes twice", "duplicated:datagram"),
     _relay("reordering", "one frame in three is overtaken", "reordered:order"),
     _wire("delay", "frames come when their case has ended", "test_delay", "unexpected:datagram.late",
@@ -75,7 +73,7 @@ FAULTS = (
     _wire("offload-on", "checksums are left to hardware that is not there", "test_fault[offload-on]",
           "offload:udp.checksum", nic="e1000"),
     _wire("nic-unplugged", "the guest's cable leads nowhere for a while", "test_nic_unplugged",
-          "reason:was taken off dut0", short=True),
+          "reason:was taken off dut0"),
     _wire("link-down", "the guest's NIC loses its link", "test_link_down",
           "reason:the link of the NIC under test is down"),
     _wire("second-sender", "another machine sends with the guest's MAC and address", "test_second_sender[guests-mac]",
@@ -87,7 +85,7 @@ FAULTS = (
     _wire("lossy-capture", "the capture's buffer overflows", "test_lossy_capture", "reason:the capture lost"),
     _wire("silent-neighbour", "a host peer does not say its MAC", "test_silent_neighbour",
           "reason:the host peer 192.0.2.3 never answered"),
-    _lab("qemu-killed", "QEMU is killed", "QEMU failed", short=True),
+    _lab("qemu-killed", "QEMU is killed", "QEMU failed"),
     _lab("guest-frozen", "QEMU is stopped", "cannot read C:/harness/verifier.log in the guest"),
     _lab("guest-panic", "the guest's kernel panics", "the guest panicked: Kernel panic"),
     _lab("ssh-cut", "the guest's SSH server is killed", "the SSH connection to the guest broke"),
@@ -104,11 +102,9 @@ FAULTS = (
 )  # fmt: skip
 
 
-def chosen(only: str = "", *, short: bool = False) -> tuple[Fault, ...]:
+def chosen(only: str = "") -> tuple[Fault, ...]:
     """Those of a group or id; all when neither is asked."""
-    return tuple(
-        fault for fault in FAULTS if (not only or only in (fault.group, fault.id)) and (fault.short or not short)
-    )
+    return tuple(fault for fault in FAULTS if (not only or only in (fault.group, fault.id)))
 
 
 def run(fault: Fault, runner: Runner) -> Row:

@@ -151,14 +151,13 @@ def _path(case: str) -> Path:
     return (own if (own / name).is_file() else resources.suite()) / case
 
 
-def run(only: str, folder: Path, say: Say, *, short: bool = False, jobs: int = 1) -> Record:
+def run(only: str, folder: Path, say: Say, *, jobs: int = 1) -> Record:
     """Run the clean driver, then the chosen defects, then the faults of wire and lab.
 
     Args:
         only: a group or an id; empty runs all.
         folder: takes the evidence and ``defects.json``.
         say: takes lines of progress.
-        short: the choice for CI.
         jobs: cells at the same time.
 
     Raises:
@@ -167,8 +166,8 @@ def run(only: str, folder: Path, say: Say, *, short: bool = False, jobs: int = 1
     """
     from harness.defects import faults
 
-    defects = table.chosen(table.load(), only, short=short)
-    wanted = faults.chosen(only, short=short)
+    defects = table.chosen(table.load(), only)
+    wanted = faults.chosen(only)
     if not defects and not wanted:
         raise UsageError(f"no defect or group {only!r}", mend=f"groups are {', '.join(table.GROUPS)}")
     started = time.monotonic()

@@ -58,7 +58,6 @@ class Defect:
         define: switch of ``defects.h``, or empty.
         edits: changes of the sources, or none.
         survives: cases that must pass all the same, because the guest is renewed after the one that failed.
-        short: belongs to the short choice.
     """
 
     id: str
@@ -69,7 +68,6 @@ class Defect:
     define: str = ""
     edits: tuple[Edit, ...] = ()
     survives: tuple[str, ...] = ()
-    short: bool = False
 
 
 def load(folder: Path | None = None) -> tuple[Defect, ...]:
@@ -97,8 +95,6 @@ def _defect(name: str, entry: dict[str, Any]) -> Defect:
     return defect
 
 
-def chosen(defects: tuple[Defect, ...], only: str = "", *, short: bool = False) -> tuple[Defect, ...]:
-    """Those of a group or id, or of the short choice; all when neither is asked."""
-    return tuple(
-        defect for defect in defects if (not only or only in (defect.group, defect.id)) and (defect.short or not short)
-    )
+def chosen(defects: tuple[Defect, ...], only: str = "") -> tuple[Defect, ...]:
+    """Those of a group or id; all when neither is asked."""
+    return tuple(defect for defect in defects if (not only or only in (defect.group, defect.id)))

@@ -58,10 +58,33 @@ def test_a_regression_run_without_a_record_has_failed(monkeypatch: pytest.Monkey
 
 def test_a_bug_that_was_not_caught_is_a_failed_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(selftest, "_call", lambda *arguments: (1, 0.5))
-    assert selftest._defects(tmp_path, tmp_path).counts == Counter(), "no record"
+    assert selftest._defects(tmp_path / "first").counts == Counter(), "no record"
     rows = [{"caught": True}, {"caught": False}, {"caught": True}]
-    (tmp_path / "defects.json").write_text(json.dumps({"defects": rows, "clean": {"status": "passed"}}))
-    assert selftest._defects(tmp_path, tmp_path).counts == Counter(passed=3, failed=1)
+    record = json.dumps({"defects": rows, "clean": {"status": "passed"}})
+    (tmp_path / "second" / "defects").mkdir(parents=True)
+    (tmp_path / "second" / "defects" / "defects.json").write_text(record)
+    assert selftest._defects(tmp_path / "second").counts == Counter(passed=4, failed=1)
+
+
+@pytest.mark.parametrize("harm", ["here/thesis.txt", "here/.git/HEAD", "beside/thesis.txt", "here/new", ""])
+def test_harm_to_the_folder_that_defects_are_started_in_fails(
+    harm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(_name: str, folder: Path, _module: str, command: str, *arguments: str) -> tuple[int, float]:
+        assert (command, folder.name) == ("defects", "here")
+        assert "--only" not in arguments
+        assert (folder / ".git").is_dir()
+        if harm:
+            (folder.parent / harm).write_text("gone")
+        (tmp_path / "defects").mkdir()
+        record = json.dumps({"defects": [{"caught": True}], "clean": {"status": "passed"}})
+        (tmp_path / "defects" / "defects.json").write_text(record)
+        return 0, 0.5
+
+    monkeypatch.setattr(selftest, "_call", call)
+    step = selftest._defects(tmp_path)
+    assert (step.code != 0, step.counts["failed"]) == (bool(harm), int(bool(harm)))
+    assert (f"harm: {harm} was" in capsys.readouterr().out) == bool(harm)
 
 
 def test_an_installed_wheel_has_nothing_to_test(monkeypatch: pytest.MonkeyPatch) -> None:
