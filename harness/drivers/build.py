@@ -1,6 +1,8 @@
 """Builds wsksend.sys, wskctl.exe and netio.sys from ``drivers/`` with mingw-w64: same sources, same bytes.
 
-Results lie in the cache under a key of everything that goes into them (sources, compiler, flags, defects).
+Results lie in the cache under a key of everything that goes into them (sources, compiler, flags, defects). They are
+checked as ``harness.cache.manifest`` says, and built again where they are damaged: file by file, each replaced in one
+step, so that a running cell never misses one.
 """
 
 from __future__ import annotations
@@ -8,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from harness import children, ownership, removal, resources
+from harness.cache import durable, manifest
+from harness.cache.manifest import DamagedError, Depth
 from harness.errors import LabError, UsageError
 
 COMPILER = "x86_64-w64-mingw32-gcc"
@@ -99,19 +103,21 @@ class DriverBuild:
         wskctl, netio, verifier = (folder / name for name in ("wskctl.exe", "netio.sys", "verifier.sys"))
         return cls(folder / "wsksend.sys", debug, wskctl, netio, verifier, key)
 
-    def complete(self) -> bool:
-        """Whether every file is there."""
-        files = (self.wsksend_sys, self.wsksend_debug, self.wskctl_exe, self.netio_sys, self.verifier_sys)
-        return all(path.is_file() for path in files)
 
-
-def build(out: Path | None = None, *, defines: Sequence[str] = (), sources: Path | None = None) -> DriverBuild:
+def build(
+    out: Path | None = None,
+    *,
+    defines: Sequence[str] = (),
+    sources: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> DriverBuild:
     """Build the drivers, or find them in the cache.
 
     Args:
         out: folder to put the files into besides; made if missing.
         defines: defects to build in, named as in ``drivers/wsksend/defects.h`` ("DEFECT_LAST_BYTE_CUT").
         sources: the ``drivers`` folder; that of this installation by default.
+        say: takes a line when cached files were damaged.
 
     Raises:
         LabError: the compiler is missing, or the sources do not compile.
@@ -122,14 +128,20 @@ def build(out: Path | None = None, *, defines: Sequence[str] = (), sources: Path
     key = _key(sources, defines)
     folder = resources.cache() / "drivers" / key
     built = DriverBuild.within(folder, key)
-    if not built.complete():
+    try:
+        manifest.check(folder, manifest.read(folder), Depth.USE)
+    except DamagedError as damage:
+        there = folder.is_dir()
         _build_into(folder, sources, defines)
+        if there:
+            say(f"the cached drivers were damaged ({damage}): rebuilt")
     if out is None:
         return built
     try:
         with ownership.claimed(out, ours=lambda place: _holds_build(place, folder)):
             for path in sorted(folder.iterdir()):
-                removal.write_whole(out / path.name, path.read_bytes())
+                if path.name != manifest.NAME:
+                    removal.write_whole(out / path.name, path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot put the drivers into {out}: {error.strerror}") from error
     return DriverBuild.within(out, key)
@@ -137,7 +149,7 @@ def build(out: Path | None = None, *, defines: Sequence[str] = (), sources: Path
 
 def _holds_build(place: Path, build: Path) -> bool:
     """Whether a folder holds all files that a build has, and no others."""
-    return {path.name for path in place.iterdir()} == {path.name for path in build.iterdir()}
+    return {path.name for path in place.iterdir()} == {path.name for path in build.iterdir()} - {manifest.NAME}
 
 
 def compile_kernel(file: Path, target: Path, sources: Path, defines: Sequence[str] = ()) -> None:
@@ -201,7 +213,11 @@ def _key(sources: Path, defines: Sequence[str]) -> str:
 
 
 def _build_into(folder: Path, sources: Path, defines: Sequence[str]) -> None:
-    """Build beside ``folder`` and move the result there as a whole, so that nobody ever sees half a build."""
+    """Build beside ``folder`` and move the result there as a whole, so that nobody ever sees half a build.
+
+    Where the folder is there already, damaged or by a process that was quicker, its files are replaced one by one: the
+    bytes are the same for everybody, and the manifest comes last.
+    """
     try:
         ownership.claim_cache(folder.parent, resources.cache())
         with removal.scratch(".build-", beside=folder.parent) as temporary:
@@ -211,12 +227,13 @@ def _build_into(folder: Path, sources: Path, defines: Sequence[str]) -> None:
                 objects = [_objects(product, temporary, sources, defines, pool) for product in _PRODUCTS]
             for product, files in zip(_PRODUCTS, objects, strict=True):
                 _link(product, made, files)
-            removal.remove(folder, quiet=True)
+            manifest.write(made, {"key": folder.name})
             try:
-                removal.replace(made, folder)
+                durable.publish(made, folder)
             except OSError:
-                if not folder.is_dir():  # else another process was quicker, with the same bytes
+                if not folder.is_dir():
                     raise
+                durable.replace_files(made, folder, last=manifest.NAME)
     except OSError as error:
         raise LabError(f"cannot write the drivers to {folder}: {error.strerror}") from error
 

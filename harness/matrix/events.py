@@ -1,7 +1,7 @@
-"""What a worker tells while it runs: one JSON object per line, read as one of five values.
+"""What a worker tells while it runs: one JSON object per line, read as one of six values.
 
 ``phase`` (a part of the cell begins, or is done and took so long), ``collected`` (number of cases to come), ``begun``
-(a case begins), ``case`` (a verdict), ``cell`` (the last word).
+(a case begins), ``note`` (a line for the person who waits), ``case`` (a verdict), ``cell`` (the last word).
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ class Begun:
     seconds: float
 
 
-Event = Phase | Collected | Begun | CaseResult | CellResult
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the person who waits should read: a cached file was damaged, a cell is run again."""
+
+    text: str
+
+
+Event = Phase | Collected | Begun | Note | CaseResult | CellResult
 
 
 def encode(event: Event) -> dict[str, Any]:
@@ -48,6 +55,8 @@ def encode(event: Event) -> dict[str, Any]:
             return {"event": "collected", "count": event.count}
         case Begun():
             return {"event": "begun", "id": event.id, "seconds": event.seconds}
+        case Note():
+            return {"event": "note", "text": event.text}
         case CaseResult():
             return {"event": "case", **to_dict(event)}
         case CellResult():
@@ -68,6 +77,8 @@ def decode(line: str | bytes) -> Event:
         return Collected(int(value["count"]))
     if kind == "begun":
         return Begun(str(value["id"]), float(value["seconds"]))
+    if kind == "note":
+        return Note(str(value["text"]))
     if kind == "case":
         return case_from_dict(value)
     if kind == "cell":

@@ -174,7 +174,7 @@ def prepare(request: Request, watcher: Watcher) -> Prepared:
     """Build what the cells share, the drivers and the guests' images, unless their caches have them."""
     from harness.drivers import build as drivers
 
-    built = drivers.build()
+    built = drivers.build(say=watcher.say)
     images = {name: catalogue.prepare_guest(name, watcher.say) for name in dict.fromkeys(request.guests)}
     keys = {"drivers": built.key} | {f"image {name}": key for name, key in images.items()}
     driver = request.driver.absolute() if request.driver else built.wsksend_sys

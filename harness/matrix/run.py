@@ -26,9 +26,9 @@ from harness.matrix import ahead
 from harness.matrix.admission import Admission
 from harness.matrix.ahead import WORKER
 from harness.matrix.cells import Cell, CellJob
-from harness.matrix.events import Event, Phase, decode
+from harness.matrix.events import Event, Note, Phase, decode
 from harness.matrix.worker import INTERRUPTED, LOG_FILE, needs
-from harness.report.results import CAPTURE, PLAN, CaseResult, CellFiles, CellResult
+from harness.report.results import CAPTURE, DAMAGED, PLAN, CaseResult, CellFiles, CellResult
 from harness.report.status import Status
 
 SILENCE_LIMIT = 300.0  # seconds without an event; every wait inside a worker has a shorter deadline of its own
@@ -64,15 +64,24 @@ class CellProcess:
         self._lock = threading.Lock()
 
     def run(self) -> CellResult:
-        """Start the worker, follow it to its end, and return the cell's verdict."""
+        """Run the cell to its verdict; once more, from a boot, where it failed on a saved state that is damaged."""
+        result = self._attempt()
+        if DAMAGED in result.facts and not self._ended_by:
+            self._observer(self.job.cell, Note(f"{result.reason}; the cell is run again from a boot"))
+            self._cases, self._timings, self._phase = [], {}, "start"
+            again = self._attempt()
+            result = replace(again, facts={**again.facts, "run again": result.reason})
+        self._observer(self.job.cell, result)
+        return result
+
+    def _attempt(self) -> CellResult:
+        """Start the worker, follow it to its end, and return its verdict."""
         folder = self.job.folder
         started = time.monotonic()
         with (folder / LOG_FILE).open("wb") as log:
             with self._lock:
                 if self._ended_by:
-                    result = self._without_verdict("was never started")
-                    self._observer(self.job.cell, result)
-                    return result
+                    return self._without_verdict("was never started")
                 file = self.job.save()
                 fits = self.job.isolated and self._worker == WORKER
                 self._process = (fits and ahead.take(file, needs(self.job))) or children.start_worker(
@@ -90,7 +99,7 @@ class CellProcess:
         result = verdict or self._without_verdict(_death(process.returncode))
         timings = {**result.timings, "total": round(time.monotonic() - started, 3)}
         identity = {"driver": _digest(self.job.driver), "image": self.job.image}
-        result = replace(
+        return replace(
             result,
             driver=result.driver or self.job.cell.driver or self.job.driver.name,
             timings=timings,
@@ -98,8 +107,6 @@ class CellProcess:
             folder=result.folder or f"cells/{self.job.folder.name}",
             files=_files(self.job.folder),
         )
-        self._observer(self.job.cell, result)
-        return result
 
     def end(self, reason: str) -> None:
         """Ask the worker to end; its cell becomes inconclusive with this reason. Safe from any thread."""

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from harness.matrix.cells import Cell
-from harness.matrix.events import Collected, Event, Phase
+from harness.matrix.events import Collected, Event, Note, Phase
 from harness.report.results import CaseResult, CellResult
 from harness.report.status import Status
 from harness.report.table import STYLE
@@ -66,6 +66,8 @@ class Watcher:
                     self._phase(cell, name, seconds)
                 case Collected(count):
                     self._expected[cell] = count
+                case Note(text):
+                    self._print(cell, escape(text))
                 case CaseResult():
                     self._case(cell, event)
                 case CellResult():

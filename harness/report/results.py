@@ -28,6 +28,8 @@ PLAN, CAPTURE = "operations.jsonl", "capture.pcapng"
 """A cell's plan and capture, in its folder."""
 UNLOAD = "harness::the driver unloads"
 """The case that a cell has when the end of the driver was wrong."""
+DAMAGED = "damaged state"
+"""Fact of a cell whose saved state was found damaged after a case had failed: the cell is run again, once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,13 +33,14 @@ from harness.lab.network import (
 from harness.lab.peers import Peers
 from harness.matrix import catalogue
 from harness.matrix.cells import CellJob
-from harness.matrix.events import Phase, encode
+from harness.matrix.events import Note, Phase, encode
 from harness.model.addresses import mac_bytes
 from harness.model.site import Site
 from harness.nics import Nic
 from harness.plan import Header
 from harness.report.results import CellResult
 from harness.report.status import Status, worst
+from harness.session.cached import held_to_its_state
 from harness.session.keeper import GuestKeeper
 from harness.session.lab import CellLab, taps
 from harness.session.record import PlanFile
@@ -130,6 +131,7 @@ def run_cell(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None]
 
         keeper = GuestKeeper(guest, machine, login, job.folder)
         stack.callback(keeper.close)
+        states = None if job.cold or not job.isolated else States(limit=job.states_gib << 30)
         starter = Starter(
             job,
             guest,
@@ -138,7 +140,7 @@ def run_cell(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None]
             phase=notes.phase,
             connect=keeper.login if guest.crash_seconds else lambda: login(guest.login_seconds),
             session=lambda driver: Session(site, driver, capture, plan.add, tell, peers, job.folder),
-            states=None if job.cold or not job.isolated else States(limit=job.states_gib << 30),
+            states=states,
             versions=notes.versions,
             work=namespace.WORK,
         )
@@ -148,6 +150,8 @@ def run_cell(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None]
             stack.enter_context(capture)
         ready = _start(starter, keeper if guest.crash_seconds else None)
         notes.facts["start"] = "; ".join((ready.how, *starter.doubts))
+        for line in starter.doubts:
+            emit(encode(Note(line)))
         notes.versions |= guest.versions()
         if guest.silence_seconds:
             with notes.phase("silence"):
@@ -174,7 +178,7 @@ def run_cell(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None]
         with notes.phase("record"):
             session.doubt(capture.stop())
             session.explain(capture.path)
-    return _result(job, session, notes)
+    return held_to_its_state(_result(job, session, notes), states, ready.state)
 
 
 def _split(suite: float, verifying: float) -> dict[str, float]:

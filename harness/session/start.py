@@ -3,6 +3,9 @@
 Two states are kept per guest and NIC: "booted" (services up, NIC under test configured) serves every driver build,
 "loaded" has one build loaded as well. No SSH connection is open in either, for it would die with the restore. A guest
 that becomes a state has its memory in a file of its own in the lab; one for tests shares the state's, copy-on-write.
+
+The blocks of a state are compared with its manifest while QEMU starts, and nothing is asked of the guest before they
+fit. A damaged state is removed, the guest is started in the next longer way, and the state is made again by that.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from harness.vm import ram, saved, sparse
 from harness.vm.domain import DomainSpec, domain_xml
 from harness.vm.machine import Machine
 from harness.vm.ram import Ram
+from harness.vm.saved import DamagedStateError
 
 PROOF = "harness::a restored guest's first datagram"
 _PROOF_PORT = 9
@@ -59,6 +63,8 @@ class Ready:
     driver: LoadedDriver
     how: str
     shell: Shell
+    state: saved.Saved | None = None
+    """The state that the guest was restored from."""
 
 
 def prove(session: Session) -> str:
@@ -91,6 +97,7 @@ def keys(job: CellJob, guest: Guest, spec: DomainSpec, site: Site, versions: dic
     parts = {
         "xml": domain_xml(_placeless(spec)),
         "image": job.image,
+        "host key": guest.host_public_key,  # an image that was built again has other keys under the same name
         "site": str(site.to_json()),
         **{f"version of {name}": version for name, version in versions.items()},
         **{f"demand {name}": value for name, value in guest.demands().items()},
@@ -151,6 +158,8 @@ class Starter:
         self._shell: Shell | None = None
         self._driver: LoadedDriver | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="start")
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="blocks")
+        self._restored: saved.Saved | None = None
         self._early: Future[LoadedDriver] | None = None
         self._power: Future[None] | None = None
         if states is not None and states.find(self._loaded) is None and (doubt := self._no_room()):
@@ -180,6 +189,19 @@ class Starter:
         if states is None:
             return self._cold()
         try:
+            for _ in range(2):  # each of the two states may be damaged
+                try:
+                    return self._by_state(states)
+                except DamagedStateError:
+                    self._early = None
+                    self._end()
+            return self._by_state(states)
+        finally:
+            self.doubts = [*states.damaged, *self.doubts]
+
+    def _by_state(self, states: saved.States) -> Ready:
+        """Start from a state, or make the states that are missing."""
+        try:
             if self._early is not None:
                 return self._proven(self._early.result(), "restored, driver loaded")
             if self._power is None and (state := states.find(self._booted)) is not None:
@@ -187,6 +209,8 @@ class Starter:
                 if self._job.passing:
                     return self._passing("restored, driver loaded into it")
                 return self._keeping_loaded(states, "restored, driver loaded into it")
+        except DamagedStateError:
+            raise
         except HarnessError as error:
             self.doubts.append(f"a saved guest was not used: {error.what}")
             self._end()
@@ -205,6 +229,7 @@ class Starter:
     def close(self) -> None:
         """End relay and connection, and whatever ``begin`` still does."""
         self._thread.shutdown(wait=True)
+        self._reader.shutdown(wait=True)
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -232,7 +257,7 @@ class Starter:
 
     def _ready(self, session: Session, driver: LoadedDriver, how: str) -> Ready:
         assert self._shell is not None  # the driver was reached by it
-        return Ready(session, driver, how, self._shell)
+        return Ready(session, driver, how, self._shell, self._restored)
 
     def _keeping_loaded(self, states: saved.States, how: str) -> Ready:
         self._installed()
@@ -306,19 +331,30 @@ class Starter:
             self._driver.install()
         return self._driver
 
-    def _restore(self, state: saved.Saved) -> None:
+    def _restore(self, state: saved.Saved, memory: Path | None = None) -> None:
+        """Restore a guest, and compare the state's blocks meanwhile.
+
+        Raises:
+            DamagedStateError: they are not what was saved.
+            LabError: libvirt or QEMU refused.
+        """
+        assert self._states is not None  # the state is one of theirs
         with self._phase("restore"):
-            saving.restore(self._guest, self._machine, state.folder)
+            compared = self._reader.submit(self._states.require_whole, state)
+            try:
+                saving.restore(self._guest, self._machine, state.folder, memory)
+            except HarnessError:
+                compared.result()  # the damage says more than what it led to
+                raise
+            compared.result()
+        self._restored = state
 
     def _restore_to_load(self, state: saved.Saved) -> None:
         """Restore a guest to load a driver into; it becomes a state itself, unless the driver is a passing one."""
-        if self._job.passing:
-            self._restore(state)
-            return
-        with self._phase("restore"):
-            saving.restore(self._guest, self._machine, state.folder, self._memory)
+        self._restore(state, None if self._job.passing else self._memory)
 
     def _end(self) -> None:
+        self._restored = None
         with contextlib.suppress(HarnessError):
             self._hang_up()
         self._machine.destroy()

@@ -1,8 +1,12 @@
 """The cache of saved guests: one folder per state, complete or absent, named by a key of all that went into it.
 
 A state is what ``virDomainSave`` wrote, the guest's memory, and its disks if it writes to any. Each is made in a
-temporary folder and renamed when it is complete; the least recently used go first when the cache outgrows its limit. A
-guest that runs from a state has its files open, so it may run on when the state has gone.
+temporary folder, which gets its name when all of it has reached the disk; the least recently used go first when the
+cache outgrows its limit. A guest that runs from a state has its files open, so it may run on when the state has gone.
+
+A state is checked as ``harness.cache.manifest`` says: sizes and times of its files when it is looked for, their blocks
+while a guest is restored from it, all of their blocks when a case of such a guest failed. A damaged state is removed,
+and ``States.damaged`` has a line that says so; whoever starts the guest makes the state again.
 """
 
 from __future__ import annotations
@@ -22,9 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import ownership, removal, resources
+from harness.cache import durable, manifest
+from harness.cache.manifest import DamagedError, Depth
 from harness.errors import LabError
 
-STATE, RAM, MANIFEST = "state", "ram", "manifest.json"
+STATE, RAM, MANIFEST = "state", "ram", manifest.NAME
 LIMIT_BYTES = 6 << 30
 _RESERVE_BYTES = 1 << 30  # disk space that a state must leave to others
 _TEMPORARY = ".saving-"
@@ -44,6 +50,10 @@ def key(parts: Mapping[str, str], files: Iterable[Path] = ()) -> str:
 
 class StateError(LabError):
     """The cache cannot take a state; a guest can be booted without it."""
+
+
+class DamagedStateError(LabError):
+    """A state is not what was saved, and has been removed; the guest can be booted, and the state made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +80,48 @@ class States:
     def __init__(self, folder: Path | None = None, limit: int = LIMIT_BYTES) -> None:
         self.folder = folder or resources.cache() / "states"
         self._limit = limit
+        self.damaged: list[str] = []  # what was found damaged and removed, a line each
 
     def find(self, name: str) -> Saved | None:
-        """The state of that key, marked as just used; ``None`` when there is none that is whole."""
+        """The state of that key, marked as just used; ``None`` when there is none, or when it is damaged."""
         if any(self.folder.glob(f"{_TEMPORARY}*")):
             with self._locked():
                 self._sweep()
         folder = self.folder / name
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text())
-            if manifest["bytes"] != _sizes(folder):
-                raise ValueError("cut short")
-            os.utime(folder)
-        except (OSError, ValueError, KeyError, TypeError):
+        if not folder.is_dir():
             return None
-        return Saved(folder, manifest)
+        try:
+            found = manifest.read(folder)
+            manifest.check(folder, found, Depth.STAMPS)
+            os.utime(folder)
+        except OSError:  # gone, or not ours to use
+            return None
+        except DamagedError as damage:
+            self._drop(name, damage)
+            return None
+        return Saved(folder, found)
+
+    def require_whole(self, state: Saved, depth: Depth = Depth.USE) -> None:
+        """Compare a state's content with its manifest; a damaged one is removed.
+
+        Args:
+            state: from ``find`` or ``save``.
+            depth: how much is read.
+
+        Raises:
+            DamagedStateError: names the file and the block that differs.
+        """
+        try:
+            manifest.check(state.folder, state.manifest, depth)
+        except DamagedError as damage:
+            if not state.folder.is_dir():  # made room for another, or made anew, while it was read
+                return
+            self._drop(state.folder.name, damage)
+            raise DamagedStateError(self.damaged[-1]) from None
+
+    def _drop(self, name: str, damage: DamagedError) -> None:
+        self.damaged.append(f"cached state {name} was damaged ({damage}): rebuilt")
+        self.discard(name)
 
     def save(self, name: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> Saved:
         """Make a state: ``write`` writes its files into the folder that it is given, which is then published whole.
@@ -100,11 +137,10 @@ class States:
             alive = _hold(temporary)
         try:
             write(temporary)
-            manifest = {**facts, "bytes": _sizes(temporary), "saved": time.time()}
-            (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+            made = manifest.write(temporary, {**facts, "saved": time.time()})
             with self._locked():
                 removal.remove(self.folder / name, quiet=True)
-                removal.replace(temporary, self.folder / name)
+                durable.publish(temporary, self.folder / name)
                 self._evict(keep=name)
         except OSError as error:
             raise StateError(f"the guest's state cannot be kept in {self.folder}: {error.strerror or error}") from error
@@ -112,7 +148,7 @@ class States:
             removal.remove(temporary, quiet=True)
             if alive is not None:
                 os.close(alive)
-        return Saved(self.folder / name, manifest)
+        return Saved(self.folder / name, made)
 
     def discard(self, name: str) -> None:
         """Forget a state that is not to be trusted."""
@@ -120,12 +156,15 @@ class States:
             removal.remove(self.folder / name, quiet=True)
 
     def entries(self) -> list[Saved]:
-        """All states, the most recently used first."""
+        """All states, the most recently used first; the manifest of a damaged one is empty."""
         found = []
-        for manifest in self.folder.glob(f"[!.]*/{MANIFEST}"):
-            with contextlib.suppress(OSError, ValueError):
-                used = manifest.parent.stat().st_mtime
-                found.append((used, Saved(manifest.parent, json.loads(manifest.read_text()))))
+        for folder in self.folder.glob("[!.]*/"):
+            with contextlib.suppress(OSError):
+                try:
+                    held = manifest.read(folder)
+                except DamagedError:
+                    held = {}
+                found.append((folder.stat().st_mtime, Saved(folder, held)))
         return [saved for _, saved in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
     def _make_room(self) -> None:
@@ -162,10 +201,6 @@ class States:
                 yield
         except OSError as error:
             raise StateError(f"the cache of saved guests {self.folder} cannot be used: {error.strerror}") from error
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    return {file.name: file.stat().st_size for file in folder.iterdir() if file.name != MANIFEST}
 
 
 def _hold(folder: Path) -> int | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from harness import resources
+from harness import removal, resources
+from harness.cache import manifest
 from harness.drivers import build as building
 from harness.drivers.build import DriverBuild, build
 from harness.errors import LabError, UsageError
@@ -47,6 +49,47 @@ def test_the_second_build_comes_from_the_cache(elsewhere: DriverBuild, monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.setattr(building, "_build_into", lambda *_: pytest.fail("compiled again"))
     assert build() == elsewhere
+
+
+def test_damaged_files_are_built_again_and_that_is_said(
+    elsewhere: DriverBuild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(elsewhere.wsksend_sys.parents[3]))
+    good = {path.name: path.read_bytes() for path in elsewhere.wsksend_sys.parent.iterdir()}
+    elsewhere.verifier_sys.write_bytes(b"")
+    removal.remove(elsewhere.netio_sys)
+    before = elsewhere.wskctl_exe.stat()
+    elsewhere.wskctl_exe.write_bytes(bytes([good["wskctl.exe"][0] ^ 1]) + good["wskctl.exe"][1:])
+    os.utime(elsewhere.wskctl_exe, ns=(before.st_atime_ns, before.st_mtime_ns))
+    running = elsewhere.wsksend_sys.stat().st_ino
+    said: list[str] = []
+    assert build(say=said.append) == elsewhere
+    assert said == ["the cached drivers were damaged (netio.sys: No such file or directory): rebuilt"]
+    made = {path.name: path.read_bytes() for path in elsewhere.wsksend_sys.parent.iterdir()}
+    assert {name for name in good if name != manifest.NAME and made[name] != good[name]} == set()
+    assert elsewhere.wsksend_sys.stat().st_ino != running  # replaced in one step: who has it open keeps it
+    assert build(say=said.append) == elsewhere
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("name", ["verifier.sys", "wsksend.sys", "wskctl.exe", "netio.sys", "wsksend.debug.sys"])
+def test_one_flipped_byte_in_any_driver_s_file_is_noticed(
+    elsewhere: DriverBuild, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(elsewhere.wsksend_sys.parents[3]))
+    path = elsewhere.wsksend_sys.with_name(name)
+    before, good = path.stat(), path.read_bytes()
+    built: list[str] = []
+    monkeypatch.setattr(building, "_build_into", lambda folder, *_: built.append(folder.name))
+    for content in (b"", good[:-1], bytes([good[0] ^ 1]) + good[1:]):
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        build()
+    path.write_bytes(good)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert built == [elsewhere.key] * 3
+    build()
+    assert len(built) == 3
 
 
 def test_the_key_covers_every_source_and_every_defect(elsewhere: DriverBuild, sources: Path) -> None:

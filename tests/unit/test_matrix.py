@@ -21,7 +21,7 @@ from harness.errors import AwaitTimeout, Failure, HarnessError, Interrupted, Lab
 from harness.matrix import catalogue
 from harness.matrix import run as matrix
 from harness.matrix.cells import Cell, CellJob, WindowsOptions
-from harness.matrix.events import Collected, Event, Phase, decode, encode
+from harness.matrix.events import Collected, Event, Note, Phase, decode, encode
 from harness.matrix.worker import verdict
 from harness.report.results import CaseResult, CellFiles, CellResult
 from harness.report.status import Status
@@ -81,6 +81,23 @@ def test_the_record_holds_the_digests_of_plan_and_capture(worker: Callable[[str]
     assert result.files == (CellFiles("cells/e1000", plan, capture),)
 
 
+def test_a_cell_that_failed_on_a_damaged_state_is_run_again_once(worker: Callable[[str], None], tmp_path: Path) -> None:
+    worker(
+        "import pathlib\n"
+        "first = not pathlib.Path(sys.argv[1]).with_name('ran').exists()\n"
+        "pathlib.Path(sys.argv[1]).with_name('ran').touch()\n"
+        "case('x', 'inconclusive' if first else 'passed')\n"
+        "facts = {'damaged state': 'block 3'} if first else {}\n"
+        "status = 'inconclusive' if first else 'passed'\n"
+        "emit(event='cell', guest='wine', nic='e1000', status=status, reason='block 3' * first, facts=facts)\n"
+    )
+    result, events = run_one(tmp_path)
+    assert (result.status, [case.status for case in result.cases]) == (Status.PASSED, [Status.PASSED])
+    assert result.facts == {"run again": "block 3"}
+    assert [event.text for event in events if isinstance(event, Note)] == ["block 3; the cell is run again from a boot"]
+    assert [event.status for event in events if isinstance(event, CellResult)] == [Status.PASSED]
+
+
 def test_a_job_survives_the_way_to_the_worker(tmp_path: Path) -> None:
     sent = job(tmp_path)
     assert CellJob.from_json(sent.save().read_text()) == sent
@@ -108,6 +125,7 @@ def test_folder_names_are_safe_and_tell_cells_apart() -> None:
         Phase("boot"),
         Phase("boot", 1.5),
         Collected(3),
+        Note("cached state k was damaged: rebuilt"),
         GOOD_CASE,
         CellResult("w", "n", Status.PASSED, cases=(GOOD_CASE,)),
     ],

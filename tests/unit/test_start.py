@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +35,8 @@ class World:
         self.spec: Any = SimpleNamespace(boot=SimpleNamespace(memory_mib=1))
         self.own_disk: bool | None = None
         self.memory: Path | None = None
+        self.damaged = False
+        self.refusals: list[str] = []
 
     def start(self, ram: Ram | None = None) -> None:
         self.done.append("boot")
@@ -44,9 +47,14 @@ class World:
         pass
 
     def restore(self, path: Path, ram: Ram) -> None:
+        self._map(ram)
+        if self.refusals:
+            raise LabError(self.refusals.pop())
+        if self.damaged:  # it is for the states to notice
+            self.done.append("restore")
+            return
         assert path.read_text() == "devices"
         assert self.own_disk == ram.shared
-        self._map(ram)
         self.done.append(f"restore {ram.file.read_text()}{'' if ram.shared else ' copy-on-write'}")
 
     def save(self, path: Path) -> None:
@@ -58,7 +66,7 @@ class World:
         (folder / "disk").write_text("written")
 
     def resume(self, folder: Path, *, own: bool) -> None:
-        assert (folder / "disk").read_text() == "written"
+        assert self.damaged or (folder / "disk").read_text() == "written"
         self.own_disk = own
 
     def start_over(self) -> None:
@@ -172,6 +180,48 @@ def test_a_guest_that_does_not_prove_itself_is_booted_and_forgotten(world: World
     assert states.entries() == []
 
 
+def flip(path: Path) -> None:
+    """Change a byte as a disk does: the time of the file stays."""
+    before = path.stat()
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("file", ["state", "ram", "disk"])
+def test_a_damaged_state_is_made_again_and_that_is_said(world: World, tmp_path: Path, file: str) -> None:
+    states = States(tmp_path)
+    begun(world, states)
+    flip(tmp_path / "k-loaded" / file)
+    world.damaged = True
+    how, done, doubts = begun(world, States(tmp_path))
+    assert how == "restored, driver loaded into it"
+    assert done[-4:] == ["install", "save", "restore", "attach"]
+    assert doubts == [f"cached state k-loaded was damaged ({file} differs in block 0 of 1 (1 MiB each)): rebuilt"]
+    assert begun(world, States(tmp_path)) == ("restored, driver loaded", ["restore", "attach"], [])
+
+
+def test_nothing_is_asked_of_a_guest_whose_state_is_damaged(world: World, tmp_path: Path) -> None:
+    begun(world, States(tmp_path))
+    for name in ("k-loaded", "k-booted"):
+        flip(tmp_path / name / "ram")
+    world.damaged = True
+    how, done, doubts = begun(world, States(tmp_path))
+    assert how == "cold boot, saved and restored"
+    assert done[:6] == ["restore", "destroy", "image's disk", "restore", "destroy", "image's disk"]
+    assert done[6:8] == ["boot", "configure"]
+    assert len(doubts) == 2
+
+
+def test_a_damaged_state_that_libvirt_refuses_is_called_damaged(world: World, tmp_path: Path) -> None:
+    begun(world, States(tmp_path))
+    flip(tmp_path / "k-loaded" / "ram")
+    world.damaged, world.refusals = True, ["libvirt could not restore the guest"]
+    how, _, doubts = begun(world, States(tmp_path))
+    assert how == "restored, driver loaded into it"
+    assert len(doubts) == 1
+    assert "was damaged (ram differs" in doubts[0]
+
+
 def test_a_driver_that_fails_the_proof_cold_too_costs_no_state(world: World, tmp_path: Path) -> None:
     states = States(tmp_path)
     begun(world, states)
@@ -214,18 +264,19 @@ def test_keys_know_what_is_asked_and_not_where_a_run_keeps_things(tmp_path: Path
     driver.write_bytes(b"driver")
     job = CellJob(Cell("ws2022", "e1000e"), "r", tmp_path, "image", driver, driver)
 
-    def found(run: str, demands: dict[str, str], vcpus: int = 1) -> tuple[str, str]:
+    def found(run: str, demands: dict[str, str], vcpus: int = 1, host_key: str = "k") -> tuple[str, str]:
         place = tmp_path / run
         disks = (Disk(place / "overlay.qcow2", format="qcow2", bus="sata"),)
         boot = BootSpec(4096, disks=disks, uefi=True, nvram=place / "vars.fd", screen=place / "vnc.sock", vcpus=vcpus)
         spec = DomainSpec("ws2022--e1000e", boot, nics.get("e1000e"), "kvm", place / "console.log")
-        guest = cast(Any, SimpleNamespace(demands=lambda: demands))
+        guest = cast(Any, SimpleNamespace(demands=lambda: demands, host_public_key=host_key))
         return start.keys(job, guest, spec, cast(Any, SimpleNamespace(to_json=dict)), {"qemu": "7.2"})
 
     usual = found("one", {"offloads": "keep"})
     assert usual == found("two", {"offloads": "keep"})
     assert not set(usual) & set(found("one", {"offloads": "off"}))
     assert not set(usual) & set(found("one", {"offloads": "keep"}, vcpus=2))
+    assert not set(usual) & set(found("one", {"offloads": "keep"}, host_key="of the image built again"))
 
 
 def test_a_driver_that_does_not_load_is_the_drivers_failure(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from harness import ownership
 from harness.errors import LabError
 from harness.vm import saved
-from harness.vm.saved import RAM, STATE, States
+from harness.vm.saved import RAM, STATE, DamagedStateError, States
 
 
 def writing(size: int) -> Callable[[Path], None]:
@@ -63,6 +67,56 @@ def test_a_state_cut_short_is_none(tmp_path: Path, file: str) -> None:
     assert states.find("k") is None
     (states.save("k", writing(100), {}).folder / file).unlink()
     assert states.find("k") is None
+
+
+def flip(path: Path, *, quietly: bool) -> None:
+    before = path.stat()
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    if quietly:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_damaged_state_is_not_found_and_goes_and_is_said(tmp_path: Path) -> None:
+    states = States(tmp_path / "states")
+    flip(states.save("k", writing(100), {}).folder / STATE, quietly=False)
+    assert states.find("k") is None
+    assert states.damaged == ["cached state k was damaged (state differs in block 0 of 1 (1 MiB each)): rebuilt"]
+    assert [path.name for path in states.folder.iterdir()] == [".lock"]
+
+
+def test_a_fault_of_the_disk_is_found_when_the_blocks_are_read(tmp_path: Path) -> None:
+    states = States(tmp_path / "states")
+    states.require_whole(states.save("k", writing(100), {}))
+    flip(states.folder / "k" / STATE, quietly=True)
+    state = states.find("k")
+    assert state is not None
+    with pytest.raises(DamagedStateError, match="cached state k was damaged"):
+        states.require_whole(state)
+    assert states.find("k") is None
+
+
+def test_a_state_that_made_room_while_it_was_read_is_not_called_damaged(tmp_path: Path) -> None:
+    states = States(tmp_path / "states")
+    state = states.save("k", writing(100), {})
+    states.discard("k")
+    states.require_whole(state)
+    assert states.damaged == []
+
+
+def test_a_worker_killed_before_the_rename_leaves_no_state(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal\n"
+        "from harness.vm.saved import States\n"
+        "os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write = lambda folder: (folder / 'state').write_bytes(b'x')\n"
+        f"States(pathlib.Path({str(tmp_path)!r})).save('k', write, {{}})\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".saving-")] != []
+    states = States(tmp_path)
+    assert states.find("k") is None
+    assert {path.name for path in tmp_path.iterdir()} <= {".lock", ownership.MARKER}
 
 
 def test_the_least_recently_used_go_first(tmp_path: Path) -> None:

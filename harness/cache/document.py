@@ -1,0 +1,42 @@
+"""One JSON value in one cached file, which is as it was written or is not used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.cache import durable
+
+
+def write(path: Path, value: dict[str, Any]) -> None:
+    """Write the value; its folder is made.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.write(path, json.dumps({"digest": _digest(value), "value": value}).encode())
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """The value; ``None`` when the file is missing.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        value, digest = found["value"], found["digest"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"it cannot be read: {error}") from None
+    if not isinstance(value, dict) or digest != _digest(value):
+        raise ValueError("it does not fit its own digest")
+    return value
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
