@@ -60,10 +60,9 @@ def shard(text: str) -> tuple[int, int]:
     Raises:
         UsageError: it is no shard.
     """
-    first, slash, step = text.partition("/")
-    if not (slash and first.isdigit() and step.isdigit() and 1 <= int(first) <= int(step)):
-        raise UsageError(f"{text!r} is no shard", mend="write --shard 1/3 for the first of three")
-    return int(first), int(step)
+    from harness.report import reading  # late: `harness --help` reads no record
+
+    return reading.shard_of(text, "--shard")
 
 
 def selection(settings: Config, include: list[str] | None, exclude: list[str] | None) -> dict[str, Any]:

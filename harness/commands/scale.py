@@ -69,12 +69,13 @@ def merge(
     """Merge the runs of shards into one record with its reports; exits as the whole run would have."""
     from rich.console import Console
 
+    from harness import removal
     from harness.matrix import launch
     from harness.matrix import merge as joining
     from harness.report import markdown, table
 
     results = joining.merge(folders, output)
     launch.reports(results, output)
-    (output / markdown.FILE_NAME).write_text(markdown.render(results), encoding="utf-8")
+    removal.write_whole(output / markdown.FILE_NAME, markdown.render(results))
     table.show(results, Console(), output)
     raise typer.Exit(results.exit_code())

@@ -16,9 +16,10 @@ from pathlib import Path
 from harness import digests, inside, ownership, removal
 from harness.errors import UsageError
 from harness.offline import agreement, recorded, sources
+from harness.offline.plan_file import read_plan
 from harness.offline.recorded import RecordedCell, RecordedRun
 from harness.offline.sources import Source
-from harness.offline.verify import FileVerdict, Reader, read_plan, verify
+from harness.offline.verify import FileVerdict, Reader, verify
 from harness.report.results import CAPTURE, FILE_NAME, PLAN, CellFiles, CellResult
 from harness.report.status import worst
 from harness.verify.verdict import Status

@@ -5,13 +5,18 @@ The page holds its data as JSON and draws it itself; without scripts it still te
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness import inside
+from harness.errors import UsageError
 from harness.history.store import History
 from harness.removal import write_whole
 from harness.report import page_data
@@ -22,6 +27,7 @@ from harness.report.table import closing_line
 FILE_NAME = "index.html"
 CONSOLE_LINES = 60
 _CONSOLE_BYTES = 200_000
+_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
 _PLAIN_CASES = 300  # without scripts; the page's data holds all
 
 
@@ -41,7 +47,9 @@ def _environment() -> Environment:
 def render(results: Results, history: History | None = None, consoles: dict[str, str] | None = None) -> str:
     """The page as text. Everything that comes from a run is escaped: a driver's output is not markup."""
     environment = _environment()
-    data = json.dumps(page_data.build(results, history, consoles), ensure_ascii=False, separators=(",", ":"))
+    data = json.dumps(
+        page_data.build(results, history, consoles), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
     for letter in "<>&\u2028\u2029":  # so that no text can end the script element
         data = data.replace(letter, f"\\u{ord(letter):04x}")
     loader = environment.loader
@@ -60,8 +68,14 @@ def render(results: Results, history: History | None = None, consoles: dict[str,
         data=data,
         style=style,
         script=script,
+        policy=f"{_POLICY}; style-src {_source(style)}; script-src {_source(script)}",
         bad=bad[:_PLAIN_CASES],
     )
+
+
+def _source(text: str) -> str:
+    """The content of an inline element as a source of a policy (CSP Level 3, section 2.3.1, hash-source)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def when(run: RunInfo) -> str:
@@ -93,8 +107,10 @@ def _consoles(results: Results, folder: Path) -> dict[str, str]:
         if cell.status is Status.PASSED or not name:
             continue
         try:
-            raw = (folder / cell.folder / name).read_bytes()[-_CONSOLE_BYTES:]
-        except OSError:
+            with inside.opened(folder, inside.evidence(cell.folder, name)) as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _CONSOLE_BYTES))
+                raw = file.read(_CONSOLE_BYTES)
+        except (OSError, UsageError):  # a console that is not there, or is a link, is not shown
             continue
         lines = raw.decode("utf-8", "replace").splitlines()[-CONSOLE_LINES:]
         found[cell.folder] = "\n".join("".join(c for c in line if c.isprintable() or c == "\t") for line in lines)

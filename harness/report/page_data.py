@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from harness import inside
 from harness.history import questions
 from harness.history.store import History, sign
 from harness.history.tell import by_beginning
@@ -59,9 +60,11 @@ def _alike(results: Results, tests: dict[str, int]) -> list[list[list[int]]]:
 
 
 def _cell(cell: CellResult, console: str) -> dict[str, Any]:
+    """The cell without its cases; ``links`` are URLs made here, for what the record says is text and never a URL."""
     made = asdict(cell)
-    del made["cases"]
-    return {**made, "console": console}
+    del made["cases"], made["files"]
+    paths = {kind: inside.evidence(cell.folder, name) for kind, name in cell.evidence.items() if cell.folder}
+    return {**made, "console": console, "links": {kind: inside.url(path) for kind, path in paths.items() if path}}
 
 
 def _case(case: CaseResult, test: int) -> list[Any]:
@@ -77,9 +80,13 @@ def _case(case: CaseResult, test: int) -> list[Any]:
         "observed": [asdict(each) for each in case.observed],
         "background": case.background,
         "evidence": case.evidence,
-        "earlier": [asdict(attempt) for attempt in case.earlier],
+        "earlier": [asdict(attempt) | {"link": _folder_link(attempt.folder)} for attempt in case.earlier],
     }
     return [*short, {name: value for name, value in more.items() if value}]
+
+
+def _folder_link(folder: str) -> str:
+    return f"{inside.url(folder)}/" if inside.is_cell_folder(folder) else ""
 
 
 def _history(results: Results, history: History) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -13,7 +15,7 @@ import pytest
 
 from harness.history.store import opened
 from harness.report import html
-from harness.report.results import CaseResult, CellResult, Results, RunInfo
+from harness.report.results import Attempt, CaseResult, CellResult, Results, RunInfo
 from harness.report.status import Status, worst
 from harness.verify.verdict import Finding, Verdict
 
@@ -46,14 +48,16 @@ def results(cells: int, cases: int) -> Results:
     return Results(RunInfo("r1", "2026-01-01T00:00:00+00:00", "x"), tuple(made))
 
 
-def asked(page: Path, script: str, profile: Path) -> dict[str, object]:
-    """Run a script in the page that puts its answer into the title."""
+def asked(page: Path, script: str, profile: Path, fragment: str = "") -> dict[str, object]:
+    """Run a script in the page that puts its answer into the title; the page's policy lets it in by its hash."""
     text = page.read_text()
     at = text.rindex("</body>")
-    answer = f"<script>document.title = JSON.stringify((() => {{ {script} }})())</script>"
-    page.write_text(text[:at] + answer + text[at:])
+    answer = f"document.title = JSON.stringify((() => {{ {script} }})())"
+    digest = base64.b64encode(hashlib.sha256(answer.encode()).digest()).decode()
+    text = text[:at] + f"<script>{answer}</script>" + text[at:]
+    page.write_text(text.replace("script-src ", f"script-src 'sha256-{digest}' ", 1))
     assert BROWSER is not None
-    argv = [BROWSER, *QUIET, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
+    argv = [BROWSER, *QUIET, f"--user-data-dir={profile}", "--dump-dom", page.as_uri() + fragment]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
     found = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
     assert found is not None
@@ -89,6 +93,68 @@ def test_the_page_draws_and_answers(tmp_path: Path) -> None:
     assert "10275" in str(seen["sides"])
     assert seen["differences"] == 3
     assert seen["theme"] in ("dark", "light")
+
+
+@pytest.mark.parametrize("fragment", ["#Cases", "#constructor", "#__proto__", "#%", "#%ff", "#nothing", "#toString"])
+def test_no_fragment_leaves_the_page_blank(fragment: str, tmp_path: Path) -> None:
+    page = tmp_path / "index.html"
+    page.write_text(html.render(results(2, 20)))
+    seen = asked(
+        page,
+        """
+        const tab = document.querySelector("[role=tab][aria-selected=true]");
+        return { tab: tab && tab.textContent, length: document.querySelector("main").textContent.length };
+        """,
+        tmp_path / "profile",
+        fragment,
+    )
+    assert seen["tab"] == ("Cases" if fragment == "#Cases" else "Matrix")
+    assert cast("int", seen["length"]) > 20
+
+
+HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><a href='javascript:alert(1)'>x</a>"
+
+
+def test_what_a_record_says_is_text(tmp_path: Path) -> None:
+    """Not even what is put into the page by its author's hand runs: the policy lets in the page's own script only."""
+    case = CaseResult(
+        HOSTILE,
+        Status.FAILED,
+        HOSTILE,
+        evidence={"frames": "1-2"},
+        earlier=(Attempt(Status.FAILED, HOSTILE, folder="javascript:alert(1)//"),),
+    )
+    evidence = {"capture": "javascript:alert(1)", "constructor": "c.log", "log": "a b.log"}
+    cells = [
+        CellResult("wine", nic, Status.FAILED, cases=(case,), folder=folder, evidence=evidence, timings={name: 1.0})
+        for nic, folder, name in (
+            ("javascript:alert(1)", "javascript:alert(1)//x", "constructor"),
+            ("e1000", "cells/wine--e1000", "__proto__"),
+        )
+    ]
+    page = tmp_path / "index.html"
+    page.write_text(html.render(Results(RunInfo("r1", "x", host={"name": HOSTILE}), tuple(cells))))
+    text = page.read_text()
+    page.write_text(text.replace("</body>", "<script>window.strange = 1</script></body>"))
+    seen = asked(
+        page,
+        """
+        const links = new Set();
+        const look = () => { for (const link of document.querySelectorAll("a")) links.add(link.getAttribute("href")); };
+        for (const tile of document.querySelectorAll(".matrix button")) { tile.click(); look(); }
+        for (const button of document.querySelectorAll("button.row, .rows button")) { button.click(); look(); }
+        let drawn = 0;
+        for (const tab of document.querySelectorAll("[role=tab]")) {
+          tab.click(); look();
+          drawn += document.querySelector("main").textContent.length > 10;
+          for (const button of document.querySelectorAll("main .rows button")) { button.click(); look(); }
+        }
+        return { links: [...links], images: document.querySelectorAll("img").length, strange: window.strange, drawn };
+        """,
+        tmp_path / "profile",
+    )
+    assert (seen["images"], seen.get("strange"), seen["drawn"]) == (0, None, 6)
+    assert set(cast("list[str]", seen["links"])) == {"cells/wine--e1000/c.log", "cells/wine--e1000/a%20b.log"}
 
 
 def test_cases_that_fail_alike_are_one_row_and_one_line_of_the_history(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ ALLOWED = {
     "tests/integration/standin_kit.py": ({"rename", "truncate"}, TMP_PATH),
     "tests/integration/test_vm.py": ({"unlink"}, TMP_PATH),
     "tests/unit/test_closing.py": ({"unlink"}, TMP_PATH),
+    "tests/unit/test_foreign.py": ({"rename", "truncate", "unlink"}, TMP_PATH),
     "tests/unit/test_removal.py": ({"rename"}, TMP_PATH),
     "tests/unit/test_setup.py": ({"unlink"}, TMP_PATH),
     "tests/unit/test_sparse.py": ({"truncate"}, TMP_PATH),
