@@ -29,6 +29,7 @@ from harness.commands.options import (
     NoInstall,
     SchedulerAddress,
     Suite,
+    Timeout,
 )
 from harness.errors import EXIT_INTERRUPTED, EXIT_PASSED, LabError, UsageError
 
@@ -85,6 +86,7 @@ def nightly(
     history_file: HistoryFile = None,
     known: Annotated[Path | None, typer.Option("--known", help="Known failures (TOML).")] = None,
     jobs: Jobs = None,
+    timeout: Timeout = 60.0,
     scheduler: SchedulerAddress = "",
     certificates: Certificates = None,
     insecure: Insecure = False,
@@ -97,6 +99,8 @@ def nightly(
     no_install: NoInstall = False,
 ) -> None:
     """Run the matrix, compare with earlier nights, keep history. 1: new failures; 3: verdicts missing; else 0."""
+    from dataclasses import replace
+
     from rich.console import Console
 
     from harness import config as configuration
@@ -125,6 +129,7 @@ def nightly(
         cold=cold,
         whole=True,
     )
+    request = replace(request, timeout=timeout)
     excused = known_failures.load(known or settings.known)
     with Watcher(Console(stderr=True)) as watcher:
         done = night.run(

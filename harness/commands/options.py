@@ -27,6 +27,10 @@ Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="No cell th
 Driver = Annotated[Path | None, typer.Option("--driver", help="The .sys under test [default: the sample].")]
 Suite = Annotated[list[Path] | None, typer.Option("--suite", help="Test file or folder [default: regression suite].")]
 Keyword = Annotated[str, typer.Option("-k", help="Only cases whose names match, as pytest has it.")]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", min=1.0, help="Seconds that a case may take, unless its marker says otherwise."),
+]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at once [default: one per core].")]
 Adapter = Annotated[str, typer.Option("--adapter", help="Who drives it: module:Class or file.py:Class.")]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest; use and keep no saved state.")]

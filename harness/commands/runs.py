@@ -30,6 +30,7 @@ from harness.commands.options import (
     SchedulerAddress,
     Shard,
     Suite,
+    Timeout,
 )
 from harness.errors import EXIT_INTERRUPTED
 
@@ -55,6 +56,7 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
         output: Output = None,
         json: Json = False,
         jobs: Jobs = None,
+        timeout: Timeout = 60.0,
         memory: Annotated[int | None, typer.Option("--memory", min=128, help="Guest memory in MiB.")] = None,
         cold: Cold = False,
         retry: Annotated[bool, typer.Option("--retry", help="Ask once more where the failure allows it.")] = False,
@@ -101,6 +103,7 @@ def add_to(app: typer.Typer, remember: Callable[[Path], None]) -> None:
         request = replace(
             request,
             output=output or settings.output,
+            timeout=timeout,
             verifier=verifier,
             windows=replace(
                 request.windows,

@@ -91,6 +91,7 @@ class CellJob:
         adapter: who drives ``driver`` when it is not the sample's kind (``harness.adapter``); empty for the sample.
         windows: what is asked of a Windows guest alone.
         timeout: seconds that a case may take, its fixtures included.
+        names: what stands before the ids of each suite's cases (``harness.matrix.identity``); empty to find out.
     """
 
     cell: Cell
@@ -111,6 +112,7 @@ class CellJob:
     adapter: str = ""
     windows: WindowsOptions = WindowsOptions()
     timeout: float = 60.0
+    names: tuple[str, ...] = ()
 
     @property
     def isolated(self) -> bool:
@@ -137,6 +139,7 @@ class CellJob:
         value["suite"] = tuple(Path(path) for path in value["suite"])
         value["pytest_args"] = tuple(value["pytest_args"])
         value["only"] = tuple(value["only"])
+        value["names"] = tuple(value["names"])
         return cls(**value)
 
     def save(self) -> Path:

@@ -23,9 +23,10 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The suite is known: ``count`` cases will run."""
+    """The suite is known: ``count`` cases will run, of these ids."""
 
     count: int
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def encode(event: Event) -> dict[str, Any]:
         case Phase():
             return {"event": "phase", "name": event.name, "seconds": event.seconds}
         case Collected():
-            return {"event": "collected", "count": event.count}
+            return {"event": "collected", "count": event.count, "ids": event.ids}
         case Begun():
             return {"event": "begun", "id": event.id, "seconds": event.seconds}
         case Note():
@@ -74,7 +75,7 @@ def decode(line: str | bytes) -> Event:
     if kind == "phase":
         return Phase(str(value["name"]), value.get("seconds"))
     if kind == "collected":
-        return Collected(int(value["count"]))
+        return Collected(int(value["count"]), tuple(map(str, value.get("ids", ()))))
     if kind == "begun":
         return Begun(str(value["id"]), float(value["seconds"]))
     if kind == "note":

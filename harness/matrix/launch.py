@@ -13,7 +13,7 @@ from pathlib import Path
 from harness import adapters, doctor, ownership, removal, resources
 from harness.errors import UsageError, writing
 from harness.history.store import History
-from harness.matrix import catalogue, retry
+from harness.matrix import catalogue, identity, retry
 from harness.matrix.admission import RESERVE_MIB, Admission, available_mib, longest_first, need_mib
 from harness.matrix.cells import Cell, CellJob, HostLab, WindowsOptions
 from harness.matrix.events import Event
@@ -42,7 +42,7 @@ class Request:
         pytest_args: further arguments for pytest in every cell.
         output: the run's folder; ``None`` makes a dated one under ``runs/``.
         jobs: cells at the same time; ``None`` takes the number of cores.
-        memory_mib, states_gib, host, cold, adapter, windows: as in ``CellJob``.
+        memory_mib, states_gib, host, cold, adapter, windows, timeout: as in ``CellJob``.
     """
 
     guests: tuple[str, ...]
@@ -63,6 +63,7 @@ class Request:
     exclude: tuple[str, ...] = ()
     require: tuple[Requirement, ...] = ()
     windows: WindowsOptions = field(default_factory=WindowsOptions)
+    timeout: float = 60.0
 
     def all_cells(self) -> list[Cell]:
         """All pairs, or triples, guest by guest, each once; filtered or not."""
@@ -410,6 +411,7 @@ def _place(folder: Path, cell: Cell) -> Path:
 
 def job_of(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder: Path) -> CellJob:
     """The job of a cell; ``folder`` is its own, and exists."""
+    suite = tuple(path.absolute() for path in request.suite) or (resources.suite(),)
     return CellJob(
         cell=cell,
         run_id=run_id,
@@ -418,7 +420,7 @@ def job_of(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder
         driver=request.drivers[cell.driver].absolute() if cell.driver else prepared.driver,
         relay=prepared.relay,
         verifier=prepared.verifier,
-        suite=tuple(path.absolute() for path in request.suite) or (resources.suite(),),
+        suite=suite,
         pytest_args=request.pytest_args,
         memory_mib=request.memory_mib,
         states_gib=request.states_gib,
@@ -426,4 +428,6 @@ def job_of(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder
         cold=request.cold,
         adapter=adapters.absolute(request.adapter),
         windows=request.windows,
+        timeout=request.timeout,
+        names=tuple(identity.prefix(path, Path.cwd()) for path in suite),
     )

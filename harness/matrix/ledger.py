@@ -59,7 +59,7 @@ def digest(jobs: Sequence[CellJob]) -> str:
     for job in jobs:
         suite = [[str(path), *map(_bytes, _tests(path))] for path in job.suite]
         files = [_bytes(path) for path in (job.driver, job.verifier, adapters.file_of(job.adapter))]
-        asked = [list(job.pytest_args), list(job.only), repr(job.windows), job.adapter, job.memory_mib]
+        asked = [list(job.pytest_args), list(job.only), repr(job.windows), job.adapter, job.memory_mib, job.timeout]
         parts.append([str(job.cell), job.image, suite, files, *asked])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -12,12 +12,15 @@ from harness.history.store import sign
 from harness.report.results import Attempt, CaseResult, CellResult
 from harness.report.status import Status, worst
 
+OWN = "harness::"
+"""How the ids begin of what is no test of a suite: the end of the driver, say."""
+
 _BY_TIME = frozenset({"missing", "duplicated", "reordered"})
 
 
 def case_wanted(case: CaseResult) -> bool:
     """Whether the case may be run once more."""
-    if case.earlier:
+    if case.earlier or case.id.startswith(OWN):
         return False
     if case.status is Status.INCONCLUSIVE:
         return True

@@ -27,11 +27,13 @@ from harness.matrix.admission import Admission
 from harness.matrix.ahead import WORKER
 from harness.matrix.cells import Cell, CellJob
 from harness.matrix.events import Event, Note, Phase, decode
+from harness.matrix.hang import Progress
 from harness.matrix.worker import INTERRUPTED, LOG_FILE, needs
 from harness.report.results import CAPTURE, DAMAGED, PLAN, CaseResult, CellFiles, CellResult
 from harness.report.status import Status
 
 SILENCE_LIMIT = 300.0  # seconds without an event; every wait inside a worker has a shorter deadline of its own
+_AFTER_A_CASE = 240.0  # seconds for the verdict on a case that used all its time, and for a renewed driver
 GRACE = 10.0  # seconds from the request to end to SIGKILL
 
 Observer = Callable[[Cell, Event], None]
@@ -58,6 +60,7 @@ class CellProcess:
         self._cases: list[CaseResult] = []
         self._timings: dict[str, float] = {}
         self._phase = "start"
+        self._progress = Progress()
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_by = ""
         self._ended_at = 0.0
@@ -127,6 +130,7 @@ class CellProcess:
                 event = decode(line)
             except (ValueError, KeyError, TypeError):
                 continue  # a foreign line is in nobody's interest; a missing verdict is noticed below
+            self._progress.note(event)
             match event:
                 case Phase(name, seconds):
                     self._phase = name
@@ -141,9 +145,10 @@ class CellProcess:
         if verdict is None:
             return None
         # A verdict without cases of its own (an error, an interruption) keeps those that were told before.
-        return replace(
+        whole = replace(
             verdict, cases=verdict.cases or tuple(self._cases), timings=verdict.timings or dict(self._timings)
         )
+        return self._progress.checked(whole)
 
     def _lines(self, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
         """Lines of the worker's standard output, until it closes it, falls silent, or does not end when told to."""
@@ -153,11 +158,14 @@ class CellProcess:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while True:
-                deadline = self._ended_at + GRACE if self._ended_by else last + self._silence_limit
+                running = self._progress.running
+                limit = max(self._silence_limit, running.seconds + _AFTER_A_CASE if running is not None else 0.0)
+                deadline = self._ended_at + GRACE if self._ended_by else last + limit
                 remaining = deadline - time.monotonic()
                 if not selector.select(timeout=min(1.0, max(0.0, remaining))):
                     if remaining <= 0:
-                        self.end(f"the worker was silent for {self._silence_limit:.0f} s")
+                        where = f"in {running.id}" if running is not None else f"during {self._phase}"
+                        self.end(f"the worker was silent for {limit:.0f} s {where}")
                         return
                     continue
                 chunk = os.read(process.stdout.fileno(), 1 << 16)
@@ -177,10 +185,12 @@ class CellProcess:
         process.wait()
 
     def _without_verdict(self, how: str) -> CellResult:
-        reason = self._ended_by or f"the worker {how} during {self._phase}, before its verdict"
+        running = self._progress.running
+        where = f"in {running.id}" if running is not None else f"during {self._phase}"
+        reason = self._ended_by or f"the worker {how} {where}, before its verdict"
         log = self.job.folder / LOG_FILE
         tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:] if log.exists() else []
-        return CellResult(
+        result = CellResult(
             self.job.cell.guest,
             self.job.cell.nic,
             Status.INCONCLUSIVE,
@@ -191,6 +201,7 @@ class CellProcess:
             detail="\n".join(tail),
             evidence={"log": LOG_FILE},
         )
+        return self._progress.hung(result, self.job.folder)
 
 
 def _files(folder: Path) -> tuple[CellFiles, ...]:

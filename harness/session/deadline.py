@@ -30,7 +30,6 @@ CALL_SECONDS = 90.0
 HARD_SECONDS = 15.0
 """How long after its deadline a test that cannot be broken into ends the process."""
 
-STACKS = "stacks.log"
 _AGAIN_SECONDS = 5.0
 _LEAST_SECONDS = 5.0
 

@@ -152,6 +152,10 @@ class Ledger:
         self._ended[case] = self._ended.get(case, 0) + 1
         self._bad |= {case} if bad else set()
 
+    def has_ended(self, case: str) -> bool:
+        """Whether a case has its result."""
+        return case in self._ended
+
     @property
     def ended(self) -> int:
         """How many cases have a result."""

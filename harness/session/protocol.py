@@ -9,6 +9,7 @@ from __future__ import annotations
 import unittest
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -38,7 +39,7 @@ class CellPlugin:
 
     Args:
         session: the running cell: begins and ends cases, hands out ``wsk`` and ``wire``.
-        identify: the id of a test's case.
+        identify: the id of a test's case, by its file and pytest's node id.
         asked: somebody asked for some cases only (``-k``), so that others may be left out.
         seconds: what a case may take, unless a ``timeout`` marker says otherwise.
         stacks: an open file for the stacks of a test that cannot be broken into.
@@ -47,7 +48,7 @@ class CellPlugin:
     def __init__(
         self,
         session: Session,
-        identify: Callable[[pytest.Item], str] = lambda item: item.nodeid,
+        identify: Callable[[Path, str], str] = lambda path, nodeid: nodeid,
         *,
         asked: bool = False,
         seconds: float = CASE_SECONDS,
@@ -62,7 +63,10 @@ class CellPlugin:
         self.interrupted = False
         self._running = _Running("")
         self._logging = False
+        self.namesakes: list[str] = []
+        self._collected: list[str] = []
         self._known: dict[str, str] = {}
+        self._files: dict[str, Path] = {}
         self._counted: set[str] = set()
 
     @pytest.fixture
@@ -88,12 +92,21 @@ class CellPlugin:
 
     def case_of(self, item: pytest.Item) -> str:
         """The id of a test's case, as all files have it."""
-        return plain(self._identify(item))
+        return plain(self._identify(item.path, item.nodeid))
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Enter the test, before any hook can take it away."""
         self._known[item.nodeid] = case = self.case_of(item)
-        self.ledger.enter(case)
+        if not self.ledger.enter(case) and (first := self._files[case]) != item.path:
+            self.namesakes.append(f"{first} and {item.path} both have a case {case}")
+        self._files.setdefault(case, item.path)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """A test that two suites have in common runs once; of two tests with one id none does."""
+        ids = {item: case for item in reversed(items) if not self.ledger.has_ended(case := self.case_of(item))}
+        once = {case: item for item, case in ids.items()}
+        items[:] = [] if self.namesakes else list(reversed(once.values()))
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         """A test that nobody asked for is not missed; one that a hook or the environment took away is."""
@@ -102,16 +115,20 @@ class CellPlugin:
             self.ledger.leave_out(self.case_of(item), why)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell how many cases there are before the first begins."""
-        self.session.collected(len(session.items))
+        """Tell which cases there are before the first begins."""
+        self._collected += [self.case_of(item) for item in session.items]
+        self.session.collected(self._collected)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A test file that cannot be read is the user's error and must not look like an empty suite."""
+        if report.passed:
+            return
+        file = plain(self._identify(Path("/", report.nodeid.partition("::")[0]), report.nodeid).partition("::")[0])
         if report.failed:
             last = str(report.longrepr).strip().splitlines()[-1]
-            self.collection_errors.append(plain(f"{report.nodeid}: {last.removeprefix('E ').strip()}"))
-        elif report.skipped:
-            self.skipped_files[plain(report.nodeid)] = _text(report.longrepr) or "skipped without a reason"
+            self.collection_errors.append(plain(f"{file}: {last.removeprefix('E ').strip()}"))
+        else:
+            self.skipped_files[file] = _text(report.longrepr) or "skipped without a reason"
 
     # One test.
 

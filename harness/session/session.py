@@ -100,9 +100,9 @@ class Session:
             raise LabError("no case is running")
         return self._case
 
-    def collected(self, count: int) -> None:
-        """Tell how many cases there are, before the first begins."""
-        self._emit(encode(Collected(count)))
+    def collected(self, ids: Sequence[str]) -> None:
+        """Tell which cases there are, before the first begins."""
+        self._emit(encode(Collected(len(ids), tuple(ids))))
 
     def announce(self, name: str, seconds: float) -> None:
         """Tell which case begins and how long it may take: the parent names it should the worker die in it."""

@@ -21,7 +21,8 @@ from harness.errors import AwaitTimeout, Failure, HarnessError, Interrupted, Lab
 from harness.matrix import catalogue
 from harness.matrix import run as matrix
 from harness.matrix.cells import Cell, CellJob, WindowsOptions
-from harness.matrix.events import Collected, Event, Note, Phase, decode, encode
+from harness.matrix.events import Begun, Collected, Event, Note, Phase, decode, encode
+from harness.matrix.hang import innermost
 from harness.matrix.worker import verdict
 from harness.report.results import CaseResult, CellFiles, CellResult
 from harness.report.status import Status
@@ -124,7 +125,8 @@ def test_folder_names_are_safe_and_tell_cells_apart() -> None:
     [
         Phase("boot"),
         Phase("boot", 1.5),
-        Collected(3),
+        Collected(2, ("a::x", "a::y")),
+        Begun("a::x", 60.0),
         Note("cached state k was damaged: rebuilt"),
         GOOD_CASE,
         CellResult("w", "n", Status.PASSED, cases=(GOOD_CASE,)),
@@ -266,3 +268,52 @@ def test_an_interruption_over_which_something_stumbles_is_one(tmp_path: Path) ->
 
     result = verdict(job(tmp_path), lambda _event: None, run=stumbles)
     assert (result.status, result.reason) == (Status.INCONCLUSIVE, "interrupted")
+
+
+@pytest.mark.parametrize(
+    ("ends", "why"),
+    [
+        (
+            "faulthandler.dump_traceback_later(0.2, exit=True, file=stacks); import re; re.match('(a+)+b', 'a' * 40)",
+            "the test did not end within 0.2 s and could not be broken into: ",
+        ),
+        (
+            "faulthandler.enable(stacks); import ctypes; ctypes.string_at(1)",
+            "the test ended the process that it ran in (Fatal Python error: Segmentation fault): ",
+        ),
+    ],
+)
+def test_a_test_that_takes_its_worker_down_is_named_with_its_stack(
+    tmp_path: Path, worker: Callable[[str], None], ends: str, why: str
+) -> None:
+    told = "emit(event='collected', count=2, ids=['a::x', 'a::y']); emit(event='begun', id='a::x', seconds=0.2)"
+    worker(f"{told}; import faulthandler; stacks = open(sys.argv[1][:-9] + 'stacks.log', 'w'); {ends}")
+    result, _ = run_one(tmp_path)
+    first, *rest = result.cases
+    assert (first.id, first.status) == ("a::x", Status.FAILED)
+    assert first.reason.startswith(why)
+    assert [(case.id, case.status) for case in rest] == [("a::y", Status.INCONCLUSIVE)]
+    assert result.status is Status.FAILED
+
+
+def test_a_case_that_was_collected_and_has_no_result_makes_the_cell_inconclusive(
+    tmp_path: Path, worker: Callable[[str], None]
+) -> None:
+    worker("emit(event='collected', count=2, ids=['t.py::x', 't.py::y']); case('t.py::x'); cell()")
+    result, _ = run_one(tmp_path)
+    assert result.status is Status.INCONCLUSIVE
+    assert "1 collected cases have no result: t.py::y" in result.reason
+
+
+def test_the_place_of_a_hang_is_the_main_thread_s_in_the_suite() -> None:
+    stacks = """Timeout (0:00:15)!
+Thread 0x01 (most recent call first):
+  File "/usr/lib/python3.11/threading.py", line 320 in wait
+  File "/s/test_a.py", line 3 in reader
+
+Thread 0x02 (most recent call first):
+  File "/usr/lib/python3.11/re/__init__.py", line 166 in match
+  File "/s/test_a.py", line 7 in test_hung
+  File "/v/site-packages/_pytest/python.py", line 166 in pytest_pyfunc_call
+"""
+    assert innermost(stacks) == "test_a.py:7 in test_hung"

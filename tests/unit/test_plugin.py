@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -30,8 +31,8 @@ class FakeSession:
         if self._broken is not None:
             raise self._broken
 
-    def collected(self, count: int) -> None:
-        assert count == 1
+    def collected(self, ids: Sequence[str]) -> None:
+        assert len(ids) == 1
 
     def judge_case(self, error: BaseException | None = None, *, skipped: bool = False) -> Status:
         self.told.append(f"judged: {error}")
