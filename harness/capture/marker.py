@@ -54,9 +54,18 @@ class Marker:
 
     def encode(self, mac: bytes) -> bytes:
         """The frame that carries this marker from ``mac`` (6 bytes) to itself."""
-        name = self.name.encode()[:_LONGEST_NAME]
+        name = _cut(self.name)
         payload = _PAYLOAD.pack(_MAGIC, _VERSION, self.edge, len(name), self.run, self.case, self.sequence)
         return (_ETHERNET.pack(mac, mac, ETHERTYPE) + payload + name).ljust(MINIMUM, b"\0")
+
+
+def on_wire(name: str) -> str:
+    """A case's name as its markers carry it."""
+    return _cut(name).decode(errors="ignore")
+
+
+def _cut(name: str) -> bytes:
+    return name.encode()[:_LONGEST_NAME]
 
 
 def decode(frame: bytes) -> Marker | None:

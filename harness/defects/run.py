@@ -152,7 +152,7 @@ def _path(case: str) -> Path:
 
 
 def run(only: str, folder: Path, say: Say, *, jobs: int = 1) -> Record:
-    """Run the clean driver, then the chosen defects, then the faults of wire and lab.
+    """Run the clean driver, then the chosen defects, then the faults of wire and lab, then those of a run's files.
 
     Args:
         only: a group or an id; empty runs all.
@@ -164,11 +164,12 @@ def run(only: str, folder: Path, say: Say, *, jobs: int = 1) -> Record:
         UsageError: nothing of that name.
         HarnessError: neither driver nor image can be built.
     """
-    from harness.defects import faults
+    from harness.defects import faults, file_faults
 
     defects = table.chosen(table.load(), only)
     wanted = faults.chosen(only)
-    if not defects and not wanted:
+    of_files = file_faults.chosen(only)
+    if not defects and not wanted and not of_files:
         raise UsageError(f"no defect or group {only!r}", mend=f"groups are {', '.join(table.GROUPS)}")
     started = time.monotonic()
     runner = Runner(folder, say)
@@ -178,6 +179,8 @@ def run(only: str, folder: Path, say: Say, *, jobs: int = 1) -> Record:
         objects = Objects.make(temporary) if defects else None
         rows = list(pool.map(lambda defect: runner.defect(defect, objects), defects)) if objects else []
         rows += list(pool.map(lambda fault: faults.run(fault, runner), wanted))
+        clean_run = file_faults.CleanRun(runner, folder / "files")
+        rows += list(pool.map(lambda fault: file_faults.run(fault, clean_run, runner.tell), of_files))
     record = Record(tuple(rows), clean, round(time.monotonic() - started, 1))
     (folder / "defects.json").write_text(record.to_json(), encoding="utf-8")
     return record

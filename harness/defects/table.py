@@ -19,6 +19,7 @@ GROUPS = {
     "V": "what only the verifier can see",
     "W": "the wire",
     "L": "the lab",
+    "F": "the files of a run",
 }
 
 

@@ -71,6 +71,8 @@ def pack(folder: Path, target: Path | None = None) -> Path:
     if os.path.lexists(target) and not _is_bundle(target):
         raise UsageError(f"{target} is no bundle that the harness made", mend="name another file with -o")
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+    for path in files:
+        inside.located(folder, path.relative_to(folder).as_posix())
     try:
         with (
             removal.whole(target) as made,

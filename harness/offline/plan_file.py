@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import codecs
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,8 @@ from harness.plan import CUT, Plan, parse
 from harness.wsk.operations import Burst
 
 _MOST_OF_A_BURST = 1 << 30
-_LONGEST_LINE = 64 << 20  # characters; a datagram of 65,507 bytes takes 131,014
+_LONGEST_LINE = 64 << 20  # bytes; a datagram of 65,507 bytes takes 131,014
+_LARGEST = 1 << 30  # bytes; 427 cases take one million
 
 
 def read_plan(path: Path) -> tuple[Plan, Site]:
@@ -51,21 +52,22 @@ class _Lines:
         self.cut = False
 
     def __iter__(self) -> Iterator[str]:
-        with inside.named_file(self._path) as source, io.TextIOWrapper(source, encoding="utf-8") as file:
+        read = 0
+        with inside.named_file(self._path) as file:
             while line := file.readline(_LONGEST_LINE):
-                if not line.endswith("\n") and not self._is_whole(line):
+                read += len(line)
+                if len(line) >= _LONGEST_LINE or read > _LARGEST:
+                    limits = f"a plan has at most {_LARGEST >> 20} MiB, and {_LONGEST_LINE >> 20} MiB in a line"
+                    raise UsageError(f"{self._path} is too large: {limits}")
+                if not line.endswith(b"\n") and not self._is_whole(line):
                     return
-                yield line
+                yield line.removeprefix(codecs.BOM_UTF8 if read == len(line) else b"").decode()
 
-    def _is_whole(self, line: str) -> bool:
-        """Whether a line without line end is whole; it is the last one, or longer than any line may be."""
-        if len(line) >= _LONGEST_LINE:
-            raise UsageError(
-                f"{self._path} has a line of more than {_LONGEST_LINE >> 20} MiB, more than a plan's may have"
-            )
+    def _is_whole(self, line: bytes) -> bool:
+        """Whether the last line, which has no line end, is whole; one that is no JSON at all was never a plan's."""
         try:
             json.loads(line)
         except (ValueError, RecursionError):
-            self.cut = bool(line.strip()) and line.lstrip().startswith("{")
+            self.cut = line.lstrip().startswith(b"{")
             return not self.cut
         return True

@@ -14,7 +14,7 @@ import numpy as np
 from harness.capture import links
 from harness.capture.batches import Batch, Flags
 from harness.capture.frames import CapturedFrame
-from harness.capture.marker import Edge, Marker, decode
+from harness.capture.marker import Edge, Marker, decode, on_wire
 from harness.capture.origin import Direction, is_host
 from harness.model.datagram import Prediction
 from harness.model.predict import predict
@@ -182,7 +182,7 @@ class Splitter:
     def _case(self, marker: Marker) -> str:
         """Name of a marker's case: as the marker says, or by its number in the plan."""
         if marker.name:
-            return next((case for case in self.cases if _same_name(case, marker.name)), marker.name)
+            return next((case for case in self.cases if on_wire(case) == marker.name), marker.name)
         return self.cases[marker.case - 1] if 0 < marker.case <= len(self.cases) else f"number {marker.case}"
 
     def _frames(self, batch: Batch) -> None:
@@ -282,7 +282,3 @@ def _used(batch: Batch, mask: Flags) -> list[int]:
         return [int(batch.interface[0])]
     present = batch.interface[mask]
     return [int(number) for number in present[firsts(present)]]
-
-
-def _same_name(case: str, name: str) -> bool:
-    return case == name or (len(name) > 900 and case.startswith(name))

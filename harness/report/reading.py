@@ -51,7 +51,7 @@ def parsed(content: bytes, where: object) -> Any:  # noqa: ANN401 - any JSON val
         UsageError: it is not JSON, is nested too deeply, or holds a number or a text that no record can hold.
     """
     try:
-        value = json.loads(content.decode(), parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(content.decode(), parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
         if b"\\ud" in content.lower():
             json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a surrogate pair is no text
     except RecursionError:
@@ -102,5 +102,11 @@ def _no_number(text: str) -> NoReturn:
 
 def _finite(text: str) -> float:
     if math.isinf(value := float(text)):
+        raise ValueError(f"{text[:30]} is out of range")
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or not -(1 << 63) <= (value := int(text)) < 1 << 63:
         raise ValueError(f"{text[:30]} is out of range")
     return value

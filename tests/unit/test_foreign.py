@@ -262,6 +262,10 @@ BAD_RECORDS = {
     b'"status": "passed", "timings": {"total": NaN}}]}',
     "out of range": b'{"schema": 1, "run": {"id": "r", "started": "x"}, "cells": [{"guest": "g", "nic": "n", '
     b'"status": "passed", "timings": {"total": 1e999}}]}',
+    "more than 64 bits": b'{"schema": 1, "run": {"id": "r", "started": "x"}, "cells": [{"guest": "g", "nic": "n", '
+    b'"status": "passed", "cases": [{"id": "x", "status": "passed", "datagrams": {"expected": 1'
+    + b"0" * 19
+    + b"}}]}]}",
     "many digits": b'{"schema": ' + b"1" * 5000 + b"}",
     "half a surrogate pair": b'{"schema": 1, "run": {"id": "\\ud800", "started": "x"}, "cells": []}',
 }
@@ -348,6 +352,28 @@ def test_a_member_of_a_gigabyte(name: str, tmp_path: Path, capsys: pytest.Captur
     error = capsys.readouterr().err
     assert f"{name} of {tmp_path}/run.zip has {1 << 30} bytes" in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["operations.jsonl", "console.log"])
+def test_no_hard_link_is_packed(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = a_run(tmp_path / "run")
+    (tmp_path / "secret").write_text(SECRET)
+    path = root / "cells/wine--e1000" / name
+    path.unlink(missing_ok=True)
+    path.hardlink_to(tmp_path / "secret")
+    assert run_app(["replay", str(root), "--pack", "-o", str(tmp_path / "run.zip")]) == 2
+    assert "has 2 hard links" in capsys.readouterr().err
+    assert not (tmp_path / "run.zip").exists()
+
+
+@pytest.mark.parametrize("limit", ["_LONGEST_LINE", "_LARGEST"])
+def test_a_plan_that_is_too_large(
+    limit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"harness.offline.plan_file.{limit}", 100)
+    cell = a_run(tmp_path) / "cells/wine--e1000"
+    assert run_app(["verify", str(cell / CAPTURE), "--plan", str(cell / PLAN)]) == 2
+    assert "is too large" in capsys.readouterr().err
 
 
 def test_too_many_members(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 
 from harness import plan as plans
 from harness.capture import tshark
+from harness.capture.marker import Edge
 from harness.cli import run_app
 from harness.session.record import PlanFile
 from harness.verify.closing import Closing
 from harness.wsk.operations import Step
 from tests.corpus import containers
-from tests.corpus.story import SITE, STEPS, frames, story
+from tests.corpus.story import SITE, STEPS, frames, marker, story
 
 PLAN, CAPTURE = "operations.jsonl", "capture.pcapng"
 
@@ -292,6 +294,32 @@ def test_the_plan_of_a_running_cell_ends_with_count_and_digest(tmp_path: Path) -
     assert plans.parse(unsealed.split("\n")[:-1] or [plans.header_line(plans.Header("r", "linux"))]).doubts == (
         plans.CUT,
     )
+
+
+def test_a_plan_that_was_cut_inside_a_character(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = cell_files(tmp_path, Closing("sends"), Closing("more", skipped="\u65e5"))
+    content = (cell / PLAN).read_bytes()
+    (cell / PLAN).write_bytes(content[: content.index("\u65e5".encode()) + 1])
+    assert run_app(["verify", str(cell / CAPTURE), "--plan", str(cell / PLAN)]) == 3
+    assert "the plan has no last line" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["x" * 1200, "\u65e5" * 400])
+def test_a_case_with_a_name_that_markers_cut(name: str, tmp_path: Path) -> None:
+    cell = cell_files(tmp_path)
+    steps = [replace(step, case=name) for step in STEPS if step.case == "sends"]
+    plan = plans.Plan(plans.Header("r1", "linux", SITE.to_json()), tuple(steps), (Closing(name),))
+    (cell / PLAN).write_text("".join(f"{line}\n" for line in plans.lines(plan)))
+    made = [marker(1, Edge.START, 1, name), *frames("sends"), marker(1, Edge.END, 2, name)]
+    (cell / CAPTURE).write_bytes(containers.pcapng([containers.Record(data) for data in made]))
+    assert run_app(["verify", str(cell / CAPTURE), "--plan", str(cell / PLAN)]) == 0
+
+
+@pytest.mark.parametrize("change", [lambda text: b"\xef\xbb\xbf" + text, lambda text: text.replace(b"\n", b"\r\n")])
+def test_an_editor_that_changes_no_line_changes_no_verdict(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    cell = cell_files(tmp_path)
+    (cell / PLAN).write_bytes(change((cell / PLAN).read_bytes()))
+    assert run_app(["verify", str(cell / CAPTURE), "--plan", str(cell / PLAN)]) == 0
 
 
 def test_an_older_plan_is_read_and_is_said_to_prove_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
