@@ -107,8 +107,7 @@ struct wsksend_info {
     uint16_t wsk_highest; /* MAKE_WSK_VERSION of WskQueryProviderCharacteristics; 0 when it failed */
     uint16_t wsk_lowest;
     uint32_t wsk_status; /* NTSTATUS of that call */
-    uint32_t reserved;
-    uint64_t defects; /* bit n: the n-th defect of defects.h was built in; 0 for the good driver */
+    uint32_t reserved[3]; /* zero; a driver that was built with defects.h set bits in the last two, which nobody reads */
 };
 
 /* What the driver holds now; sends and completed only grow. Signed: a double free shows as a negative number. */

@@ -91,7 +91,6 @@ static int Info(void) {
     WriteNumber("abi         ", Reply.abi_version);
     WriteNumber("wsk highest ", Reply.wsk_highest);
     WriteNumber("wsk lowest  ", Reply.wsk_lowest);
-    WriteNumber("defects     ", Reply.defects);
     return 0;
 }
 

@@ -54,9 +54,6 @@ PIRP IrpAllocate(VOID) {
 
 /* Frees an IRP of IrpAllocate that is not with WSK. */
 VOID IrpFree(PIRP Irp) {
-    if (DEFECT_IRP_NEVER_FREED) {
-        return;
-    }
     IoFreeIrp(Irp);
     AccountAdd(AccountIrps, -1);
 }

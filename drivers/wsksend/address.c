@@ -10,9 +10,6 @@ NTSTATUS AddressFromEndpoint(const struct wsksend_endpoint *Endpoint, PADDRESS A
     ULONG Used = Endpoint->family == AF_INET ? 4 : Endpoint->family == AF_INET6 ? 16 : 0;
     ULONG Byte;
 
-    if (DEFECT_PORT_NOT_SWAPPED) {
-        Port = Endpoint->port;
-    }
     RtlZeroMemory(Address, sizeof(*Address));
     for (Byte = Used; Byte < sizeof(Endpoint->address); Byte++) {
         if (Endpoint->address[Byte] != 0) {

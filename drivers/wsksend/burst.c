@@ -51,7 +51,7 @@ static NTSTATUS BurstSend(BURST *Burst, UINT64 Sequence, PCALL *Sent) {
     if (Burst->Asked.size != 0) {
         FillPayload(Call->Chain.Blocks[0].Data, Burst->Asked.size, Sequence);
         Call->Buffers->Buffer.Mdl = Call->Chain.Blocks[0].Mdl;
-        Call->Buffers->Buffer.Length = DEFECT_LAST_BYTE_CUT ? Burst->Asked.size - 1 : Burst->Asked.size;
+        Call->Buffers->Buffer.Length = Burst->Asked.size;
     }
     Call->Address = Burst->Remote;
     Call->Send = TRUE;

@@ -10,9 +10,7 @@
 
 /* Frees a call's memory. The last owner, at any IRQL up to DISPATCH. */
 static VOID CallDestroy(PCALL Call) {
-    if (!Call->LeftToCaller) {
-        ChainFree(&Call->Chain);
-    }
+    ChainFree(&Call->Chain);
     if (Call->Irp != NULL && !Call->KeptIrp) {
         IrpFree(Call->Irp);
     }
@@ -99,7 +97,7 @@ static NTSTATUS NTAPI CallComplete(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID 
     PSOCKET Socket = Call->Socket;
 
     UNREFERENCED_PARAMETER(DeviceObject);
-    Call->Status = DEFECT_STATUS_SWALLOWED ? STATUS_SUCCESS : Irp->IoStatus.Status;
+    Call->Status = Irp->IoStatus.Status;
     Call->Information = Irp->IoStatus.Information;
     Call->PendingReturned = Irp->PendingReturned;
     Call->Irql = KeGetCurrentIrql();
@@ -107,11 +105,7 @@ static NTSTATUS NTAPI CallComplete(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID 
 
     if (Call->Send) {
         AccountAdd(AccountCompleted, 1);
-        if (!DEFECT_VERBATIM || NT_SUCCESS(Irp->IoStatus.Status)) {
-            ChainFree(&Call->Chain);
-        } else {
-            Call->LeftToCaller = TRUE; /* the page's "handle error": only a caller that saw an error frees it */
-        }
+        ChainFree(&Call->Chain);
     }
     if (Call->KeptIrp) {
         InterlockedExchange(&Socket->KeptIrpBusy, 0);
@@ -143,9 +137,6 @@ VOID CallBegin(PCALL Call) {
 /* Notes what the WSK function returned. It says nothing on the IRP: only the completion routine does. */
 VOID CallReturned(PCALL Call, NTSTATUS Status) {
     Call->Returned = Status;
-    if (DEFECT_VERBATIM && Call->Send && !NT_SUCCESS(Status)) {
-        ChainFree(&Call->Chain);
-    }
 }
 
 /* Whether the completion routine has run. */

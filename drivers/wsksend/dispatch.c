@@ -22,7 +22,6 @@ static NTSTATUS RequestInfo(PREQUEST Request) {
     Info->wsk_status = (uint32_t)WskQueryProviderCharacteristics(&WskRegistration, &Provider);
     Info->wsk_highest = Provider.HighestVersion;
     Info->wsk_lowest = Provider.LowestVersion;
-    Info->defects = WSKSEND_DEFECTS;
     Request->Information = sizeof(*Info);
     return STATUS_SUCCESS;
 }

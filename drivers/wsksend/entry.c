@@ -88,7 +88,7 @@ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registry
     DriverObject->MajorFunction[IRP_MJ_CLEANUP] = DispatchCreateClose;
     DriverObject->MajorFunction[IRP_MJ_CLOSE] = DispatchCreateClose;
     DriverObject->MajorFunction[IRP_MJ_DEVICE_CONTROL] = DispatchDeviceControl;
-    DriverObject->DriverUnload = DEFECT_NO_UNLOAD ? NULL : DriverUnload;
+    DriverObject->DriverUnload = DriverUnload;
     Status = Start(DriverObject);
     if (!NT_SUCCESS(Status)) {
         Stop(); /* DriverUnload is not called for a driver that did not start */

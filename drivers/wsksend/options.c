@@ -164,15 +164,6 @@ static NTSTATUS FixAddress(PREQUEST Request, ULONG ControlCode) {
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    if (DEFECT_CLEAR_SKIPPED && AddressLength(&Address) == 0) {
-        CallAbandon(Call);
-        SocketRelease(Socket);
-        RtlZeroMemory(Request->Buffer, sizeof(struct wsksend_completion));
-        ((struct wsksend_completion *)Request->Buffer)->completions = 1;
-        Request->Information = sizeof(struct wsksend_completion);
-        return STATUS_SUCCESS;
-    }
-    Socket->Fixed = AddressLength(&Address) != 0;
     Call->Address = Address;
     Length = AddressLength(&Address);
     CallBegin(Call);

@@ -129,15 +129,8 @@ static NTSTATUS BuildBuffers(const SEND_PARTS *Parts, PCALL Call) {
             ChainLink(&Call->Chain, First, Asked->mdl_count);
             Entry->Buffer.Mdl = Call->Chain.Blocks[First].Mdl;
         }
-        Entry->Buffer.Offset = DEFECT_OFFSET_IGNORED ? 0 : Asked->offset;
+        Entry->Buffer.Offset = Asked->offset;
         Entry->Buffer.Length = (SIZE_T)Asked->length;
-        if (DEFECT_LAST_BYTE_CUT && Entry->Buffer.Length != 0) {
-            Entry->Buffer.Length--;
-        }
-        if (DEFECT_FIRST_MDL_ONLY && Entry->Buffer.Mdl != NULL &&
-            Entry->Buffer.Length > Entry->Buffer.Mdl->ByteCount - Entry->Buffer.Offset) {
-            Entry->Buffer.Length = Entry->Buffer.Mdl->ByteCount - Entry->Buffer.Offset;
-        }
         First += Asked->mdl_count;
     }
     return STATUS_SUCCESS;
@@ -168,9 +161,6 @@ static NTSTATUS CallSend(PSOCKET Socket, const SEND_PARTS *Parts, PCALL Call, BO
     KIRQL OldIrql = PASSIVE_LEVEL;
     NTSTATUS Status;
 
-    if (DEFECT_OVERRIDE_IGNORED && Socket->Fixed) {
-        Remote = NULL;
-    }
     if (Raised) {
         KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
     }
@@ -234,12 +224,6 @@ static NTSTATUS Send(PREQUEST Request, BOOLEAN Messages) {
     RtlZeroMemory(Reply, sizeof(*Reply));
     Reply->ticket = Parts.Fixed.ticket;
     Request->Information = sizeof(*Reply);
-    if (DEFECT_EMPTY_NOT_SENT && Call->Buffers->Buffer.Length == 0) {
-        CallAbandon(Call);
-        SocketRelease(Socket);
-        Reply->completion.completions = 1;
-        return STATUS_SUCCESS;
-    }
     CallBegin(Call);
     CallReturned(Call, CallSend(Socket, &Parts, Call, Messages));
     SocketRelease(Socket);

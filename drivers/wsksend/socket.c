@@ -84,7 +84,6 @@ static PSOCKET SocketReserve(PFILE_OBJECT Opener) {
             Socket->State = SocketOpening;
             Socket->Opener = Opener;
             Socket->CallCount = 0;
-            Socket->Fixed = FALSE;
             Socket->Wsk = NULL;
             Socket->Dispatch = NULL;
             Socket->Users = 1;
@@ -161,7 +160,7 @@ static VOID SocketCloseNow(PSOCKET Socket, PLARGE_INTEGER Timeout, struct wsksen
             Socket->OpenCall = NULL;
         }
     }
-    if (Done && Socket->Wsk != NULL && !DEFECT_SOCKET_NEVER_CLOSED) {
+    if (Done && Socket->Wsk != NULL) {
         if (Socket->CloseCall == NULL) {
             CloseBegin(Socket);
         }

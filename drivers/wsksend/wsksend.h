@@ -10,7 +10,6 @@
 
 #include "wsk_min.h"
 #include "wsksend_abi.h"
-#include "defects.h"
 
 #define WSKSEND_TAG 0x536B7357u /* "WskS" in a pool dump */
 #define WSKSEND_CALL_WAIT_MS 20000u /* for calls whose request brings no deadline of its own */
@@ -80,7 +79,6 @@ typedef struct _SOCKET {
     PFILE_OBJECT Opener;
     LIST_ENTRY Calls;
     ULONG CallCount;
-    BOOLEAN Fixed; /* a fixed address was set; only a defect asks */
     PWSK_SOCKET Wsk;
     const WSK_PROVIDER_DATAGRAM_DISPATCH *Dispatch;
     volatile LONG Users; /* requests that may call WSK on the socket, plus one until it closes */
@@ -114,7 +112,6 @@ struct _CALL {
     BOOLEAN LateIrp;    /* the IRP may be cancelled, so it lives as long as the call */
     BOOLEAN Send;       /* counts as a send, and its chain goes in the completion routine */
     BOOLEAN Collectable; /* COLLECT may ask for it by its ticket */
-    BOOLEAN LeftToCaller; /* DEFECT_VERBATIM only */
     volatile LONG Finished; /* set just before Done */
     UINT64 Ticket;
     KEVENT Done;

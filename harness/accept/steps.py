@@ -21,7 +21,7 @@ from harness.accept import observations, probes
 from harness.accept.bench import DEFAULT_NIC, Bench, quietly
 from harness.crash import bugcheck
 from harness.drivers import build as drivers
-from harness.drivers import sign
+from harness.drivers import edited, sign
 from harness.errors import Failure, HarnessError, LabError
 from harness.guests import powershell, services
 from harness.guests.silence import noise
@@ -35,6 +35,11 @@ SYS = "C:/harness/accept.sys"
 SERVICE = "accept"
 LOADS = 100
 STAYS = 1052  # ERROR_INVALID_SERVICE_CONTROL
+NO_UNLOAD = edited.Edit(
+    "entry.c",
+    "    DriverObject->DriverUnload = DriverUnload;\n",
+    "    DriverObject->DriverUnload = NULL;\n",
+)
 SILENCE_SECONDS = 60.0
 SSH_LIMIT_SECONDS = 180.0
 NMI_CODE = 0x80
@@ -179,7 +184,8 @@ def refused(bench: Bench) -> Found:
 def stays(bench: Bench) -> Found:
     """A driver without DriverUnload cannot be stopped; the restart that gets rid of it follows at once."""
     ssh = bench.shell()
-    without = drivers.build(defines=("DEFECT_NO_UNLOAD",)).wsksend_sys
+    with removal.scratch("objects-") as temporary:
+        without = edited.build((NO_UNLOAD,), edited.Objects.make(temporary), bench.folder / "without-unload")
     ssh.put(sign.sign(without, bench.folder / "stays.sys"), SYS)
     if code := _try_load(bench):
         raise Failure(f"the driver without DriverUnload does not load: {services.reason(code)}")

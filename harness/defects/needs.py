@@ -17,9 +17,9 @@ from pathlib import Path
 
 from harness import removal, resources
 from harness.defects import table
-from harness.defects.build import Objects, build
 from harness.defects.once import function
 from harness.defects.run import Runner, claim
+from harness.drivers.edited import Objects, build
 from harness.errors import HarnessError
 from harness.matrix.cells import CellJob
 from harness.report.results import CellResult
@@ -90,7 +90,7 @@ def learn(only: Collection[str], folder: Path, jobs: int) -> None:
     lock = threading.Lock()
 
     def job(defect: table.Defect) -> CellJob:
-        driver = build(defect, objects, folder / "drivers" / defect.id)
+        driver = build(defect.edits, objects, folder / "drivers" / defect.id)
         own = [case for case in defect.cases if case.partition("::")[0] not in suite()]
         return runner.job(defect.id, driver, [*suite(), *own], pytest_args=PLUGIN)
 

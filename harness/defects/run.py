@@ -13,9 +13,9 @@ from typing import Any
 
 from harness import ownership, removal, resources
 from harness.defects import table
-from harness.defects.build import Objects, build
 from harness.defects.judge import Row, judge
 from harness.defects.table import Defect
+from harness.drivers.edited import Objects, build
 from harness.errors import HarnessError, UsageError
 from harness.matrix import catalogue
 from harness.matrix.cells import Cell, CellJob
@@ -123,7 +123,7 @@ class Runner:
         """Build, run and judge one defect."""
         started = time.monotonic()
         try:
-            driver = build(defect, objects, self._folder / "drivers" / defect.id)
+            driver = build(defect.edits, objects, self._folder / "drivers" / defect.id)
             job = self.job(defect.id, driver, defect.cases)
             result = self.cell(job)
             row = self.agreeing(judge(defect, result, time.monotonic() - started), job, result)

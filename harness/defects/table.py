@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import resources
+from harness.drivers.edited import Edit
 from harness.errors import UsageError
 
 FOLDER = "tests/defects"
@@ -24,29 +25,6 @@ GROUPS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
-    """A change of one source file: a text that occurs exactly once in it, and what stands there instead."""
-
-    file: str
-    old: str
-    new: str
-
-    def apply(self, source: str) -> str:
-        """The changed source.
-
-        Raises:
-            UsageError: the text does not occur, or more than once: the driver has changed, the defect has not.
-        """
-        if source.count(self.old) != 1:
-            first = self.old.strip().splitlines()[0]
-            raise UsageError(
-                f"{self.file} has {source.count(self.old)} times {first!r}, which a defect changes",
-                mend=f"bring {FOLDER}/driver.toml in line with the driver",
-            )
-        return source.replace(self.old, self.new)
-
-
-@dataclass(frozen=True, slots=True)
 class Defect:
     """One known bug of the driver.
 
@@ -56,8 +34,7 @@ class Defect:
         what: what is wrong.
         expects: what must name it, any of ``VERDICT:FIELD`` and ``reason:TEXT``.
         cases: node ids of the suite, at least one of which must catch it.
-        define: switch of ``defects.h``, or empty.
-        edits: changes of the sources, or none.
+        edits: the changes of the sources that make the bug.
         survives: cases that must pass all the same, because the guest is renewed after the one that failed.
     """
 
@@ -66,8 +43,7 @@ class Defect:
     what: str
     expects: tuple[str, ...]
     cases: tuple[str, ...]
-    define: str = ""
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[Edit, ...]
     survives: tuple[str, ...] = ()
 
 
@@ -91,8 +67,8 @@ def _defect(name: str, entry: dict[str, Any]) -> Defect:
     edits = tuple(Edit(**edit) for edit in entry.pop("edits", ()))
     lists: dict[str, Any] = {key: tuple(entry.pop(key, ())) for key in ("expects", "cases", "survives")}
     defect = Defect(id=name, edits=edits, **lists, **entry)
-    if defect.group not in GROUPS or not defect.cases or not defect.expects or bool(edits) == bool(defect.define):
-        raise KeyError(f"{name}: needs a group, cases, expects, and either edits or a define")
+    if defect.group not in GROUPS or not defect.cases or not defect.expects or not edits:
+        raise KeyError(f"{name}: needs a group, cases, expects and edits")
     return defect
 
 

@@ -1,6 +1,6 @@
 """Builds wsksend.sys, wskctl.exe and netio.sys from ``drivers/`` with mingw-w64: same sources, same bytes.
 
-Results lie in the cache under a key of everything that goes into them (sources, compiler, flags, defects). They are
+Results lie in the cache under a key of everything that goes into them (sources, compiler, flags). They are
 checked as ``harness.cache.manifest`` says, and built again where they are damaged: file by file, each replaced in one
 step, so that a running cell never misses one.
 """
@@ -107,7 +107,6 @@ class DriverBuild:
 def build(
     out: Path | None = None,
     *,
-    defines: Sequence[str] = (),
     sources: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> DriverBuild:
@@ -115,24 +114,22 @@ def build(
 
     Args:
         out: folder to put the files into besides; made if missing.
-        defines: defects to build in, named as in ``drivers/wsksend/defects.h`` ("DEFECT_LAST_BYTE_CUT").
         sources: the ``drivers`` folder; that of this installation by default.
         say: takes a line when cached files were damaged.
 
     Raises:
         LabError: the compiler is missing, or the sources do not compile.
-        UsageError: a define that ``defects.h`` does not know, or a folder that cannot be written.
+        UsageError: ``out`` cannot be written.
     """
     sources = (sources or resources.root() / "drivers").resolve()
-    _check_defines(sources, defines)
-    key = _key(sources, defines)
+    key = _key(sources)
     folder = resources.cache() / "drivers" / key
     built = DriverBuild.within(folder, key)
     try:
         manifest.check(folder, manifest.read(folder), Depth.USE)
     except DamagedError as damage:
         there = folder.is_dir()
-        _build_into(folder, sources, defines)
+        _build_into(folder, sources)
         if there:
             say(f"the cached drivers were damaged ({damage}): rebuilt")
     if out is None:
@@ -152,21 +149,19 @@ def _holds_build(place: Path, build: Path) -> bool:
     return {path.name for path in place.iterdir()} == {path.name for path in build.iterdir()} - {manifest.NAME}
 
 
-def compile_kernel(file: Path, target: Path, sources: Path, defines: Sequence[str] = ()) -> None:
-    """Compile one file of a driver, warnings forgiven: for builds that are wrong on purpose.
+def compile_kernel(file: Path, target: Path, sources: Path) -> None:
+    """Compile one file of a driver without warnings, for sources that an edit has broken on purpose.
 
     Args:
         file: below ``sources``.
         target: the object file.
         sources: a ``drivers`` folder.
-        defines: switches of ``defects.h``.
 
     Raises:
         LabError: the compiler is missing, or the file does not compile.
     """
-    switches = [f"-D{define}=1" for define in defines]
     places = [f"-ffile-prefix-map={sources}=drivers", f"-I{sources / 'include'}"]
-    command = [COMPILER, *_COMPILE, *_KERNEL_COMPILE, *_kernel_headers(), *places, *switches, "-w"]
+    command = [COMPILER, *_COMPILE, *_KERNEL_COMPILE, *_kernel_headers(), *places, "-w"]
     name = str(file.relative_to(sources))
     _run([*command, "-c", "-o", str(target), name], f"{name} does not compile", sources)
 
@@ -179,14 +174,6 @@ def link_driver(target: Path, objects: Sequence[Path]) -> None:
     """
     product = next(product for product in _PRODUCTS if product.file == "wsksend.sys")
     _link(product, target.parent, objects)
-
-
-def _check_defines(sources: Path, defines: Sequence[str]) -> None:
-    header = (sources / "wsksend" / "defects.h").read_text()
-    known = [line.split()[1] for line in header.splitlines() if line.startswith("#ifndef DEFECT_")]
-    for define in defines:
-        if define not in known:
-            raise UsageError(f"no such defect: {define}", mend=f"known are {', '.join(known)}")
 
 
 def _files(sources: Path) -> list[Path]:
@@ -202,17 +189,16 @@ def _compiler_version() -> str:
     return run.stdout
 
 
-def _key(sources: Path, defines: Sequence[str]) -> str:
+def _key(sources: Path) -> str:
     digest = hashlib.sha256()
     digest.update(Path(__file__).read_bytes())  # flags and libraries
-    for text in (_compiler_version(), *sorted(defines)):
-        digest.update(text.encode() + b"\0")
+    digest.update(_compiler_version().encode() + b"\0")
     for path in _files(sources):
         digest.update(str(path.relative_to(sources)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def _build_into(folder: Path, sources: Path, defines: Sequence[str]) -> None:
+def _build_into(folder: Path, sources: Path) -> None:
     """Build beside ``folder`` and move the result there as a whole, so that nobody ever sees half a build.
 
     Where the folder is there already, damaged or by a process that was quicker, its files are replaced one by one: the
@@ -224,7 +210,7 @@ def _build_into(folder: Path, sources: Path, defines: Sequence[str]) -> None:
             made = temporary / "out"
             made.mkdir()
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                objects = [_objects(product, temporary, sources, defines, pool) for product in _PRODUCTS]
+                objects = [_objects(product, temporary, sources, pool) for product in _PRODUCTS]
             for product, files in zip(_PRODUCTS, objects, strict=True):
                 _link(product, made, files)
             manifest.write(made, {"key": folder.name})
@@ -238,9 +224,7 @@ def _build_into(folder: Path, sources: Path, defines: Sequence[str]) -> None:
         raise LabError(f"cannot write the drivers to {folder}: {error.strerror}") from error
 
 
-def _objects(
-    product: _Product, folder: Path, sources: Path, defines: Sequence[str], pool: ThreadPoolExecutor
-) -> list[Path]:
+def _objects(product: _Product, folder: Path, sources: Path, pool: ThreadPoolExecutor) -> list[Path]:
     """Start compiling a product's files; raises the first failure, and otherwise names the objects in a fixed order."""
     target = folder / product.folder
     target.mkdir()
@@ -251,7 +235,6 @@ def _objects(
         *(_kernel_headers() if product.kernel else ()),
         f"-ffile-prefix-map={sources}=drivers",
         f"-I{sources / 'include'}",
-        *(f"-D{define}=1" for define in sorted(defines)),
     ]
     files = [path for path in _files(sources / product.folder) if path.suffix == ".c"]
     objects = [target / f"{path.stem}.o" for path in files]

@@ -35,13 +35,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What the driver says of itself; ``defects`` is 0 for the good driver (bits: drivers/wsksend/defects.h)."""
+    """What the driver answers to INFO: its version of the interface, and the versions of WSK that it found."""
 
     abi_version: int
     wsk_highest: int
     wsk_lowest: int
     wsk_status: int
-    defects: int
 
 
 def _request(code: int, layout: layouts.Layout, *values: int | bytes, tail: bytes = b"", reply: int) -> Request:

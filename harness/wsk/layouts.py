@@ -107,8 +107,7 @@ INFO = Layout(
     ("wsk_highest", "H"),
     ("wsk_lowest", "H"),
     ("wsk_status", "I"),
-    ("reserved", "I"),
-    ("defects", "Q"),
+    ("reserved", "12s"),
 )
 ACCOUNTS = Layout(
     "wsksend_accounts",

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness import resources
+from harness.accept.steps import NO_UNLOAD
 from harness.defects import table
 from harness.defects.judge import judge, named
+from harness.drivers.edited import Edit
 from harness.errors import UsageError
 from harness.report.results import CaseResult, CellResult
 from harness.report.status import Status
@@ -28,7 +30,11 @@ def test_every_edit_fits_the_driver(defect: table.Defect) -> None:
         changed = edit.apply(sources[edit.file])
         assert changed != sources[edit.file]
         sources[edit.file] = changed
-    assert not defect.define or f"#ifndef {defect.define} " in sources["defects.h"]
+
+
+def test_the_driver_that_stays_in_windows_is_the_no_unload_of_the_table() -> None:
+    (defect,) = table.chosen(DEFECTS, "no-unload")
+    assert defect.edits == (NO_UNLOAD,)
 
 
 def test_every_verifier_verdict_that_is_expected_is_a_rule() -> None:
@@ -41,9 +47,9 @@ def test_every_code_in_the_verifiers_source_is_a_rule_and_back() -> None:
     assert [code for code in RULES if f'"{code}"' not in text] == []
 
 
-def test_an_edit_that_does_not_fit_is_told() -> None:
+def test_an_edit_that_does_not_fit_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="0 times 'gone'"):
-        table.Edit("send.c", "gone", "").apply("here")
+        Edit("send.c", "gone", "").apply("here")
 
 
 def test_lines_of_the_log_become_findings_each_place_once() -> None:

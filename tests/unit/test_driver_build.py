@@ -1,4 +1,4 @@
-"""Building the drivers: same sources, same bytes; a warning is an error; a defect is another driver."""
+"""Building the drivers: same sources, same bytes; a warning is an error; an edited source is another driver."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from harness import removal, resources
 from harness.cache import manifest
 from harness.drivers import build as building
+from harness.drivers import edited
 from harness.drivers.build import DriverBuild, build
-from harness.errors import LabError, UsageError
+from harness.errors import LabError
 
 SOURCES = resources.root() / "drivers"
 
@@ -92,13 +93,13 @@ def test_one_flipped_byte_in_any_driver_s_file_is_noticed(
     assert len(built) == 3
 
 
-def test_the_key_covers_every_source_and_every_defect(elsewhere: DriverBuild, sources: Path) -> None:
-    keys = {elsewhere.key, building._key(sources, ("DEFECT_LAST_BYTE_CUT",))}
+def test_the_key_covers_every_source(elsewhere: DriverBuild, sources: Path) -> None:
+    keys = {elsewhere.key}
     for path in ("include/wsksend_abi.h", "wsksend/send.c", "netio/linux.c", "wskctl/serve.c"):
         with (sources / path).open("a") as file:
             file.write("\n")
-        keys.add(building._key(sources, ()))
-    assert len(keys) == 6
+        keys.add(building._key(sources))
+    assert len(keys) == 5
 
 
 def test_a_warning_stops_the_build(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,10 +112,15 @@ def test_a_warning_stops_the_build(sources: Path, tmp_path: Path, monkeypatch: p
     assert not list((tmp_path / "cache").rglob("*.sys"))
 
 
-def test_an_unknown_defect_is_the_users_error() -> None:
-    with pytest.raises(UsageError, match="DEFECT_NONE") as caught:
-        build(defines=("DEFECT_NONE",))
-    assert "DEFECT_LAST_BYTE_CUT" in caught.value.mend
+def test_an_edit_of_a_header_reaches_every_file_that_includes_it(tmp_path: Path) -> None:
+    """Files that see another size of CALL than the others would corrupt memory."""
+    clean = edited.Objects.make(tmp_path)
+    plain = edited.build((), clean, tmp_path / "plain").read_bytes()
+    larger = edited.Edit("wsksend.h", "    ULONG ControlFlags;\n", "    ULONG ControlFlags;\n    UCHAR Room[64];\n")
+    in_header = edited.build((larger,), clean, tmp_path / "larger").read_bytes()
+    again = edited.Edit("call.c", "sizeof(*Call)", "(sizeof(*Call))")
+    assert edited.build((again,), clean, tmp_path / "again").read_bytes() == plain
+    assert in_header != plain
 
 
 def test_a_missing_compiler_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
