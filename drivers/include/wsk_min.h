@@ -11,6 +11,8 @@
 #include <ntddk.h>
 #include <stddef.h>
 
+#include "annotations.h"
+
 #if defined(__has_include)
 #if __has_include(<wsk.h>)
 #define WSK_MIN_HAS_REAL_HEADER 1

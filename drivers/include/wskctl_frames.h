@@ -1,8 +1,9 @@
 /*
  * wskctl_frames.h - what goes over standard input and output of `wskctl serve`. Little endian, no padding.
  *
- * Request: struct wskctl_request, then the input of the IOCTL. Reply: struct wskctl_reply, then its output. Replies come
- * in the order of the requests; the tag is the caller's. `length` counts the bytes behind the length field itself.
+ * Request: struct wskctl_request, then the input of the IOCTL. Reply: struct wskctl_reply, then its output. Replies
+ * come in the order of the requests; the tag is the caller's. `length` counts the bytes behind the length field
+ * itself.
  */
 #ifndef WSKCTL_FRAMES_H
 #define WSKCTL_FRAMES_H

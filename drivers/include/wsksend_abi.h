@@ -5,9 +5,9 @@
  * this file. Little endian, natural alignment, no implicit padding, every length in bytes.
  *
  * A request starts with struct wsksend_header; `version` is WSKSEND_ABI_VERSION and `size` the number of bytes of the
- * whole request, which must be what the IOCTL brought. Reserved fields are zero. What a request asks of WSK is answered by
- * struct wsksend_completion in the reply, and the IOCTL's own status is then STATUS_SUCCESS whatever WSK said. The IOCTL
- * fails, with an empty reply and nothing done, only as follows:
+ * whole request, which must be what the IOCTL brought. Reserved fields are zero. What a request asks of WSK is
+ * answered by struct wsksend_completion in the reply, and the IOCTL's own status is then STATUS_SUCCESS whatever WSK
+ * said. The IOCTL fails, with an empty reply and nothing done, only as follows:
  *
  *   STATUS_INVALID_DEVICE_REQUEST   unknown IOCTL code
  *   STATUS_BUFFER_TOO_SMALL         request shorter than its fixed part, or no room for the reply
@@ -107,7 +107,7 @@ struct wsksend_info {
     uint16_t wsk_highest; /* MAKE_WSK_VERSION of WskQueryProviderCharacteristics; 0 when it failed */
     uint16_t wsk_lowest;
     uint32_t wsk_status; /* NTSTATUS of that call */
-    uint32_t reserved[3]; /* zero; a driver that was built with defects.h set bits in the last two, which nobody reads */
+    uint32_t reserved[3]; /* zero; older drivers that were built with a defect set bits in the last two */
 };
 
 /* What the driver holds now; sends and completed only grow. Signed: a double free shows as a negative number. */
@@ -259,10 +259,10 @@ struct wsksend_receive_reply { /* `length` bytes follow */
 };
 
 /*
- * BATCH: `count` other requests in one, carried out in order, each answered as if it had come alone. Behind it: for each a
- * struct wsksend_item and its `length` bytes of input, the next one starting on 8 bytes. A batch within a batch is an
- * INVALID_DEVICE_REQUEST. The reply is a struct wsksend_item_reply and `length` bytes of output for each, aligned in the
- * same way.
+ * BATCH: `count` other requests in one, carried out in order, each answered as if it had come alone. Behind it: for
+ * each a struct wsksend_item and its `length` bytes of input, the next one starting on 8 bytes. A batch within a
+ * batch is an INVALID_DEVICE_REQUEST. The reply is a struct wsksend_item_reply and `length` bytes of output for each,
+ * aligned in the same way.
  */
 struct wsksend_batch {
     struct wsksend_header header;

@@ -1,8 +1,8 @@
 /*
  * datagrams.c - WskSendTo, WskSendMessages and WskReceiveFrom.
  *
- * Wine's MmBuildMdlForNonPagedPool does nothing, so MmGetSystemAddressForMdlSafe finds no mapping. Client and provider share
- * one address space here, and an MDL's own virtual address is where its bytes are.
+ * Wine's MmBuildMdlForNonPagedPool does nothing, so MmGetSystemAddressForMdlSafe finds no mapping. Client and
+ * provider share one address space here, and an MDL's own virtual address is where its bytes are.
  */
 #include "provider.h"
 
@@ -153,7 +153,8 @@ VOID SendRun(PWORK Work) {
     } else if (!IsDestination(&To)) {
         Status = STATUS_INVALID_ADDRESS_COMPONENT;
     } else if (Work->ControlLength != 0) {
-        Status = ControlsToLinux(Socket->Fd, Work->Control, Work->ControlLength, Control, sizeof(Control), &ControlUsed);
+        Status = ControlsToLinux(Socket->Fd, Work->Control, Work->ControlLength, Control, sizeof(Control),
+                                 &ControlUsed);
     }
     if (NT_SUCCESS(Status)) {
         Message.name = &To;

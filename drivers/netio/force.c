@@ -1,9 +1,9 @@
 /*
  * force.c - behaviour that was asked for: rules that decide, call by call, what a provider may legally do otherwise.
  *
- * A rule is matched once, when a call is submitted (ForceMatch); the worker asks ForceBegin before it carries a call out and
- * ForceHold before it completes one. What is held waits on one list, for time (LATE), for company (REVERSE) or for its
- * socket's end (PEND); the list belongs to the worker, the rules to whoever has the lock.
+ * A rule is matched once, when a call is submitted (ForceMatch); the worker asks ForceBegin before it carries a call
+ * out and ForceHold before it completes one. What is held waits on one list, for time (LATE), for company (REVERSE)
+ * or for its socket's end (PEND); the list belongs to the worker, the rules to whoever has the lock.
  */
 #include "provider.h"
 
@@ -192,7 +192,7 @@ BOOLEAN ForceHold(PWORK Work) {
     return FALSE;
 }
 
-/* Completes what is due, or everything once the rules are forgotten. Milliseconds until the next, -1 for none. Worker only. */
+/* Completes what is due, or all once the rules are gone. Returns the ms until the next, -1 for none. Worker only. */
 int ForceTick(VOID) {
     BOOLEAN All = InterlockedExchange(&Relenting, 0) != 0;
     int64_t Now;

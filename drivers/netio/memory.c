@@ -1,10 +1,10 @@
 /*
  * memory.c - the client's own allocations, made to fail: its imports of the kernel's allocators are led through here.
  *
- * A driver image lies in memory with its import tables, so each pointer to an allocator is replaced by one to a function
- * that asks force.c first and then calls what was there before, which is not the kernel's when somebody else (a
- * verifier) has come first; its caller stays the client, for these are tail calls. The client gets its imports back when
- * it deregisters. PASSIVE_LEVEL, except for the allocators themselves.
+ * A driver image lies in memory with its import tables, so each pointer to an allocator is replaced by one to a
+ * function that asks force.c first and then calls what was there before, which is not the kernel's when somebody else
+ * (a verifier) has come first; its caller stays the client, for these are tail calls. The client gets its imports
+ * back when it deregisters. PASSIVE_LEVEL, except for the allocators themselves.
  */
 #include <ntifs.h>
 #include <ntimage.h>

@@ -1,8 +1,8 @@
 /*
  * register.c - the exports of netio.sys: registration, the provider NPI, and who must wait for whom. PASSIVE_LEVEL.
  *
- * Nothing runs before the first client registers or after the last one has gone: Wine loads this image for the sake of a
- * driver's imports and calls no entry point of it.
+ * Nothing runs before the first client registers or after the last one has gone: Wine loads this image for the sake
+ * of a driver's imports and calls no entry point of it.
  */
 #include "provider.h"
 

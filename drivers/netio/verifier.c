@@ -1,5 +1,6 @@
 /*
- * verifier.c - shows a driver that registers to the verifier (drivers/verifier), if its file lies in the guest. PASSIVE_LEVEL.
+ * verifier.c - shows a driver that registers to the verifier (drivers/verifier), if its file lies in the guest.
+ * PASSIVE_LEVEL.
  *
  * No file, no verifier: that is its switch.
  */

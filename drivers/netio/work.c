@@ -1,7 +1,7 @@
 /*
- * work.c - the provider's worker: one thread that carries out WORKs in the order they came and waits, in poll(), for more of
- * them and for datagrams that somebody wants to receive. Every IRP is completed by it, never by the calling thread, unless
- * the call is refused outright or force.c says so.
+ * work.c - the provider's worker: one thread that carries out WORKs in the order they came and waits, in poll(), for
+ * more of them and for datagrams that somebody wants to receive. Every IRP is completed by it, never by the calling
+ * thread, unless the call is refused outright or force.c says so.
  */
 #include <ntifs.h>
 
@@ -44,8 +44,8 @@ static VOID QueueLeave(VOID) {
 }
 
 /*
- * Takes charge of an IRP: from here on it is completed exactly once. On failure it has been, and the status is the one for
- * the caller to return; a NULL IRP is STATUS_INVALID_PARAMETER. IRQL <= DISPATCH_LEVEL.
+ * Takes charge of an IRP: from here on it is completed exactly once. On failure it has been, and the status is the
+ * one for the caller to return; a NULL IRP is STATUS_INVALID_PARAMETER. IRQL <= DISPATCH_LEVEL.
  */
 NTSTATUS WorkCreate(WORK_KIND Kind, PSOCKET Socket, PIRP Irp, PWORK *Made) {
     PWORK Work;
@@ -120,8 +120,8 @@ NTSTATUS WorkSubmit(PWORK Work) {
 }
 
 /*
- * Completes a WORK's IRP with the status it has and frees the WORK. The client's completion routine may free IRP and buffers.
- * The worker's thread, or the caller's for a WORK that completes inline.
+ * Completes a WORK's IRP with the status it has and frees the WORK. The client's completion routine may free IRP and
+ * buffers. The worker's thread, or the caller's for a WORK that completes inline.
  */
 VOID WorkComplete(PWORK Work) {
     PIRP Irp = Work->Irp;

@@ -1,6 +1,6 @@
 /*
- * attach.c - finds the image that called WskRegister and binds its imports to the verifier's functions. PASSIVE_LEVEL, in
- * the driver's thread.
+ * attach.c - finds the image that called WskRegister and binds its imports to the verifier's functions.
+ * PASSIVE_LEVEL, in the driver's thread.
  */
 #include "verifier.h"
 

@@ -1,9 +1,9 @@
 /*
- * blocks.c - memory for what the driver allocates: each block ends at a page that nobody may touch, and freed blocks may not
- * be touched at all until many others have been freed. Any IRQL up to DISPATCH_LEVEL.
+ * blocks.c - memory for what the driver allocates: each block ends at a page that nobody may touch, and freed blocks
+ * may not be touched at all until many others have been freed. Any IRQL up to DISPATCH_LEVEL.
  *
- * Shutting a page costs more than a send within a burst, so only the first blocks that a request frees are shut, and one in
- * some later; the others are poisoned, and looked at when their memory is used again.
+ * Shutting a page costs more than a send within a burst, so only the first blocks that a request frees are shut, and
+ * one in some later; the others are poisoned, and looked at when their memory is used again.
  *
  * Wine's drivers are user code of a Linux process, so pages are opened and shut by the kernel's own mprotect.
  */

@@ -1,8 +1,10 @@
 /*
- * calls.c - one WSK call with an IRP: what is checked before WSK sees it, and, in a completion routine of the verifier's own
- * that runs before the driver's, what became of all that was handed over. Any IRQL up to DISPATCH_LEVEL.
+ * calls.c - one WSK call with an IRP: what is checked before WSK sees it, and, in a completion routine of the
+ * verifier's own that runs before the driver's, what became of all that was handed over. Any IRQL up to
+ * DISPATCH_LEVEL.
  *
- * The driver's routine is called at DISPATCH_LEVEL, which WSK may do at any time: what it must not do there shows at once.
+ * The driver's routine is called at DISPATCH_LEVEL, which WSK may do at any time: what it must not do there shows at
+ * once.
  */
 #include "verifier.h"
 
@@ -215,7 +217,8 @@ static NTSTATUS NTAPI Completed(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Con
     InterlockedDecrement(&CallsInFlight);
     if (Status != STATUS_MORE_PROCESSING_REQUIRED) {
         Report("completion-routine-status", (ULONG_PTR)Call->Routine,
-               "returned %x for an IRP of the driver's own, not STATUS_MORE_PROCESSING_REQUIRED", (ULONG64)(ULONG)Status);
+               "returned %x for an IRP of the driver's own, not STATUS_MORE_PROCESSING_REQUIRED",
+                    (ULONG64)(ULONG)Status);
     }
     ExFreePoolWithTag(Call, VERIFIER_TAG);
     return STATUS_MORE_PROCESSING_REQUIRED;
@@ -278,8 +281,8 @@ static BOOLEAN CheckIrp(PIRP Irp, PBLOCK Block, const char *Function, ULONG_PTR 
 }
 
 /*
- * Checks a call and puts the verifier's completion routine before the driver's. FALSE: WSK must not be called; the finding
- * has been told. A NULL IRP is WSK's to refuse.
+ * Checks a call and puts the verifier's completion routine before the driver's. FALSE: WSK must not be called; the
+ * finding has been told. A NULL IRP is WSK's to refuse.
  */
 BOOLEAN CallSubmit(PIRP Irp, const HANDED *Handed, const char *Function, ULONG_PTR Caller) {
     const UCHAR All = SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL;

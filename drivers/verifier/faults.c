@@ -1,6 +1,7 @@
 /*
- * faults.c - exceptions in the driver: reads and writes of CR8 (the IRQL) are carried out, touches of freed or fenced memory
- * are told and allowed, anything else is told with its stack before the process goes the way it would have gone.
+ * faults.c - exceptions in the driver: reads and writes of CR8 (the IRQL) are carried out, touches of freed or fenced
+ * memory are told and allowed, anything else is told with its stack before the process goes the way it would have
+ * gone.
  */
 #include "verifier.h"
 

@@ -35,7 +35,8 @@ PTHREAD_STATE ThisThread(VOID) {
         if (Thread->Id == Id) {
             return Thread;
         }
-        if (Thread->Id == 0 && InterlockedCompareExchangePointer((PVOID volatile *)&Thread->Id, (PVOID)Id, NULL) == NULL) {
+        if (Thread->Id == 0 &&
+            InterlockedCompareExchangePointer((PVOID volatile *)&Thread->Id, (PVOID)Id, NULL) == NULL) {
             return Thread;
         }
         if (Thread->Id == Id) {

@@ -1,6 +1,6 @@
 /*
- * kernel.c - what the driver calls in place of ntoskrnl's functions: each checks, and then does what the function does. IRQLs
- * are those of the functions' WDK pages.
+ * kernel.c - what the driver calls in place of ntoskrnl's functions: each checks, and then does what the function
+ * does. IRQLs are those of the functions' WDK pages.
  */
 #include "verifier.h"
 

@@ -1,4 +1,6 @@
-/* report.c - findings, one line each: number, code, address in the driver, words, stack; separated by tabs. Any IRQL. */
+/*
+ * report.c - findings, one line each: number, code, address in the driver, words, stack; separated by tabs. Any IRQL.
+ */
 #include <ntifs.h>
 
 #include "verifier.h"

@@ -1,10 +1,10 @@
 /*
  * verifier.h - what the files of verifier.sys share: a driver verifier for the Wine guest.
  *
- * netio.sys loads this image, when it is there, at a driver's WskRegister and names the caller; the verifier then rebinds the
- * imports of the caller's image to its own functions. It needs no change in the driver. What it finds goes, line by
- * line, to C:\harness\verifier.log, which can be read while the driver hangs and after it has died, and to DbgPrint.
- * After a finding it goes on in the way that does least harm, so that one fault does not hide the next.
+ * netio.sys loads this image, when it is there, at a driver's WskRegister and names the caller; the verifier then
+ * rebinds the imports of the caller's image to its own functions. It needs no change in the driver. What it finds
+ * goes, line by line, to C:\harness\verifier.log, which can be read while the driver hangs and after it has died, and
+ * to DbgPrint. After a finding it goes on in the way that does least harm, so that one fault does not hide the next.
  *
  * Files: attach.c (image and imports), blocks.c (guarded memory), kernel.c (ntoskrnl's functions), wsk.c (WSK's),
  * calls.c (one WSK call and its IRP), irql.c (threads and their IRQL), faults.c (exceptions), report.c (findings).

@@ -1,6 +1,7 @@
 /*
- * wsk.c - WSK as the driver sees it: registrations, provider NPIs and sockets, each with one end. The driver gets sockets of
- * the verifier's own, so that every call can be named with its socket, and a closed socket cannot be touched.
+ * wsk.c - WSK as the driver sees it: registrations, provider NPIs and sockets, each with one end. The driver gets
+ * sockets of the verifier's own, so that every call can be named with its socket, and a closed socket cannot be
+ * touched.
  */
 #include "verifier.h"
 

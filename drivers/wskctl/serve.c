@@ -1,5 +1,10 @@
 /* serve.c - the relay: one framed request in, one IOCTL, one framed reply out, until standard input ends. */
-#include "wskctl.h"
+#include "serve.h"
+
+#include "console.h"
+#include "device.h"
+#include "windows_min.h"
+#include "wskctl_frames.h"
 
 typedef struct _READER {
     HANDLE Stream;
@@ -10,12 +15,12 @@ typedef struct _READER {
 } READER;
 
 /* Copies upwards, byte by byte, so To may lie below From in one buffer. There is no memmove without a C runtime. */
-static void Copy(void *To, const void *From, SIZE_T Bytes) {
+static void Copy(_Out_writes_bytes_(Bytes) void *To, _In_reads_bytes_(Bytes) const void *From, _In_ SIZE_T Bytes) {
     __movsb(To, From, Bytes);
 }
 
 /* Makes at least Bytes bytes available at Start. FALSE: the stream ended first. */
-static BOOL Fill(READER *Reader, DWORD Bytes) {
+static BOOL Fill(_Inout_ READER *Reader, _In_ DWORD Bytes) {
     while (Reader->End - Reader->Start < Bytes) {
         DWORD Got = 0;
 
@@ -33,7 +38,7 @@ static BOOL Fill(READER *Reader, DWORD Bytes) {
     return TRUE;
 }
 
-static BOOL WriteAll(HANDLE Stream, const BYTE *Data, DWORD Bytes) {
+static BOOL WriteAll(_In_ HANDLE Stream, _In_reads_bytes_(Bytes) const BYTE *Data, _In_ DWORD Bytes) {
     while (Bytes != 0) {
         DWORD Written = 0;
 
@@ -46,7 +51,6 @@ static BOOL WriteAll(HANDLE Stream, const BYTE *Data, DWORD Bytes) {
     return TRUE;
 }
 
-/* Returns the exit code: 0 when standard input ended between two frames. */
 int Serve(void) {
     const DWORD Longest = WSKCTL_MAX_FRAME + sizeof(struct wskctl_request);
     HANDLE Output = GetStdHandle(STD_OUTPUT_HANDLE);

@@ -1,18 +1,21 @@
-/* accounts.c - what the driver holds: pool, IRPs and the counters that must balance. Any IRQL up to DISPATCH_LEVEL. */
-#include "wsksend.h"
+/* accounts.c - what the driver holds: counters that must balance, pool memory and IRPs. */
+#include "accounts.h"
+
+#define WSKSEND_TAG 0x536B7357u /* "WskS" in a pool dump */
 
 static volatile LONG64 Accounts[AccountCount];
 
-/* Adds Delta to one account. */
+_Use_decl_annotations_
 VOID AccountAdd(ACCOUNT Account, LONG Delta) {
     InterlockedExchangeAdd64(&Accounts[Account], Delta);
 }
 
-static LONG64 AccountRead(ACCOUNT Account) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static LONG64 AccountRead(_In_ ACCOUNT Account) {
     return InterlockedExchangeAdd64(&Accounts[Account], 0);
 }
 
-/* Reads each account once; the set is consistent only while nothing is in flight. */
+_Use_decl_annotations_
 VOID AccountsRead(struct wsksend_accounts *Read) {
     Read->irps = AccountRead(AccountIrps);
     Read->mdls = AccountRead(AccountMdls);
@@ -25,7 +28,7 @@ VOID AccountsRead(struct wsksend_accounts *Read) {
     Read->canaries = AccountRead(AccountCanaries);
 }
 
-/* Zeroed nonpaged memory, or NULL. The caller frees it with PoolFree and counts what it makes of it. */
+_Use_decl_annotations_
 PVOID PoolAllocate(SIZE_T Bytes) {
     PVOID Memory = ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, WSKSEND_TAG);
 
@@ -35,14 +38,14 @@ PVOID PoolAllocate(SIZE_T Bytes) {
     return Memory;
 }
 
-/* Frees what PoolAllocate gave; NULL is nothing to free. */
+_Use_decl_annotations_
 VOID PoolFree(PVOID Memory) {
     if (Memory != NULL) {
         ExFreePoolWithTag(Memory, WSKSEND_TAG);
     }
 }
 
-/* An IRP with the one stack location that WSK needs, or NULL. The caller owns it until a WSK function takes it. */
+_Use_decl_annotations_
 PIRP IrpAllocate(VOID) {
     PIRP Irp = IoAllocateIrp(1, FALSE);
 
@@ -52,7 +55,7 @@ PIRP IrpAllocate(VOID) {
     return Irp;
 }
 
-/* Frees an IRP of IrpAllocate that is not with WSK. */
+_Use_decl_annotations_
 VOID IrpFree(PIRP Irp) {
     IoFreeIrp(Irp);
     AccountAdd(AccountIrps, -1);

@@ -1,10 +1,7 @@
-/* address.c - endpoints of the ABI (host order, hostile) to SOCKADDRs (network order) and back. Any IRQL. */
-#include "wsksend.h"
+/* address.c - endpoints of the ABI (host byte order, not trusted) to SOCKADDRs (network byte order) and back. */
+#include "address.h"
 
-/*
- * Makes the SOCKADDR that an endpoint says. Family 0 gives an address of family AF_UNSPEC, which callers take for "none".
- * STATUS_INVALID_ADDRESS: unknown family, or bytes where the family has none.
- */
+_Use_decl_annotations_
 NTSTATUS AddressFromEndpoint(const struct wsksend_endpoint *Endpoint, PADDRESS Address) {
     USHORT Port = (USHORT)((Endpoint->port << 8) | (Endpoint->port >> 8));
     ULONG Used = Endpoint->family == AF_INET ? 4 : Endpoint->family == AF_INET6 ? 16 : 0;
@@ -38,7 +35,7 @@ NTSTATUS AddressFromEndpoint(const struct wsksend_endpoint *Endpoint, PADDRESS A
     }
 }
 
-/* The endpoint of a SOCKADDR that WSK wrote; family 0 when it wrote none. */
+_Use_decl_annotations_
 VOID AddressToEndpoint(const ADDRESS *Address, struct wsksend_endpoint *Endpoint) {
     USHORT Port = 0;
 
@@ -57,7 +54,7 @@ VOID AddressToEndpoint(const ADDRESS *Address, struct wsksend_endpoint *Endpoint
     Endpoint->port = (uint16_t)((Port << 8) | (Port >> 8));
 }
 
-/* sizeof the SOCKADDR that the address is, 0 for none. */
+_Use_decl_annotations_
 ULONG AddressLength(const ADDRESS *Address) {
     return Address->Any.sa_family == AF_INET    ? sizeof(SOCKADDR_IN)
            : Address->Any.sa_family == AF_INET6 ? sizeof(SOCKADDR_IN6)

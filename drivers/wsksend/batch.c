@@ -1,25 +1,32 @@
 /*
- * batch.c - many requests in one IOCTL, because a trip to the driver costs more than what most requests do there.
- *
- * PASSIVE_LEVEL. Each request gets a buffer of its own, as the I/O manager would give it, so no handler knows the difference.
+ * batch.c - many requests in one IOCTL, because a trip to the driver costs more than what most requests do there. Each
+ * request gets a buffer of its own, as the I/O manager would give it, so no handler sees a difference.
  */
-#include "wsksend.h"
+#include "batch.h"
+
+#include "accounts.h"
+#include "wsksend_abi.h"
 
 #define HANDLE_OFFSET sizeof(struct wsksend_header) /* in every request that has a handle */
 
-static ULONG Aligned(ULONG Bytes) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static ULONG Aligned(_In_ ULONG Bytes) {
     return (Bytes + 7) & ~7u;
 }
 
 typedef struct _BATCH {
+    REQUEST_DISPATCHER *Dispatch;
     PUCHAR Reply;
     ULONG Room;
     ULONG Used;
     UINT64 Opened;
 } BATCH;
 
-/* One request: its input is copied, its output goes behind the replies so far. Fails only when there is no room for it. */
-static NTSTATUS RunItem(BATCH *Batch, const struct wsksend_item *Item, const UCHAR *Input, PFILE_OBJECT Opener) {
+/* Carries out one request and appends its output to the reply. Fails only when the reply has no room for the output. */
+_IRQL_requires_(PASSIVE_LEVEL)
+_Must_inspect_result_
+static NTSTATUS RunItem(_Inout_ BATCH *Batch, _In_ const struct wsksend_item *Item, _In_ const UCHAR *Input,
+                        _In_ PFILE_OBJECT Opener) {
     struct wsksend_item_reply *Head = (struct wsksend_item_reply *)(Batch->Reply + Batch->Used);
     ULONG Longest = Item->length > Item->capacity ? Item->length : Item->capacity;
     REQUEST Request = {.InputLength = Item->length, .OutputLength = Item->capacity, .Opener = Opener};
@@ -36,7 +43,7 @@ static NTSTATUS RunItem(BATCH *Batch, const struct wsksend_item *Item, const UCH
         if ((Item->flags & WSKSEND_ITEM_OPENED) != 0 && Item->length >= HANDLE_OFFSET + sizeof(UINT64)) {
             RtlCopyMemory((PUCHAR)Request.Buffer + HANDLE_OFFSET, &Batch->Opened, sizeof(UINT64));
         }
-        Status = DispatchRequest(Item->code, &Request);
+        Status = Batch->Dispatch(Item->code, &Request);
     }
     Head->status = (uint32_t)Status;
     Head->length = NT_SUCCESS(Status) ? (ULONG)Request.Information : 0;
@@ -49,8 +56,10 @@ static NTSTATUS RunItem(BATCH *Batch, const struct wsksend_item *Item, const UCH
     return STATUS_SUCCESS;
 }
 
-/* Whether all items lie within the request, and their replies within the output. Nothing is done before that is known. */
-static NTSTATUS CheckItems(const REQUEST *Request, ULONG Count) {
+/* Checks, before anything is done, that all items lie within the request and their replies within the output. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+_Must_inspect_result_
+static NTSTATUS CheckItems(_In_ const REQUEST *Request, _In_ ULONG Count) {
     const UCHAR *Buffer = Request->Buffer;
     ULONG64 At = sizeof(struct wsksend_batch);
     ULONG64 Output = 0;
@@ -73,10 +82,10 @@ static NTSTATUS CheckItems(const REQUEST *Request, ULONG Count) {
     return Output > Request->OutputLength ? STATUS_BUFFER_TOO_SMALL : STATUS_SUCCESS;
 }
 
-/* BATCH. */
-NTSTATUS RequestBatch(PREQUEST Request) {
+_Use_decl_annotations_
+NTSTATUS BatchRun(PREQUEST Request, REQUEST_DISPATCHER *Dispatch) {
     struct wsksend_batch Asked = *(const struct wsksend_batch *)Request->Buffer;
-    BATCH Batch = {NULL, Request->OutputLength, 0, 0};
+    BATCH Batch = {Dispatch, NULL, Request->OutputLength, 0, 0};
     const UCHAR *At = (const UCHAR *)Request->Buffer + sizeof(Asked);
     NTSTATUS Status;
 

@@ -1,13 +1,15 @@
 /*
- * buffer.c - MDL chains. Each MDL describes a nonpaged block of its own that starts at a chosen offset within a page and
- * ends at a canary, so that a reader or writer that runs past an MDL hits bytes that are known.
+ * buffer.c - MDL chains. Each MDL describes a nonpaged block of its own, which starts at a chosen offset within a page
+ * and ends at a canary, so that a write beyond the MDL is found.
  */
-#include "wsksend.h"
+#include "buffer.h"
+
+#include "accounts.h"
 
 #define CANARY_BYTES 16u
 #define CANARY_BYTE 0xA5
 
-/* Room for the descriptions of BlockCount blocks; none is allocated yet. PASSIVE to DISPATCH. ChainFree undoes it. */
+_Use_decl_annotations_
 NTSTATUS ChainCreate(PCHAIN Chain, ULONG BlockCount) {
     Chain->BlockCount = 0;
     Chain->Blocks = NULL;
@@ -22,10 +24,7 @@ NTSTATUS ChainCreate(PCHAIN Chain, ULONG BlockCount) {
     return STATUS_SUCCESS;
 }
 
-/*
- * Allocates block Index with its MDL: ByteCount bytes whose first lies ByteOffset (below PAGE_SIZE) into its page.
- * The chain owns both. PASSIVE to DISPATCH.
- */
+_Use_decl_annotations_
 NTSTATUS ChainAddBlock(PCHAIN Chain, ULONG Index, ULONG ByteCount, ULONG ByteOffset) {
     PBLOCK Block = &Chain->Blocks[Index];
     ULONG_PTR Page;
@@ -52,7 +51,7 @@ NTSTATUS ChainAddBlock(PCHAIN Chain, ULONG Index, ULONG ByteCount, ULONG ByteOff
     return STATUS_SUCCESS;
 }
 
-/* Makes one MDL chain of the Count blocks from First on. */
+_Use_decl_annotations_
 VOID ChainLink(PCHAIN Chain, ULONG First, ULONG Count) {
     ULONG Index;
 
@@ -61,7 +60,7 @@ VOID ChainLink(PCHAIN Chain, ULONG First, ULONG Count) {
     }
 }
 
-/* Frees MDLs and blocks and looks at the canaries. Whoever owns the chain calls it, once. PASSIVE to DISPATCH. */
+_Use_decl_annotations_
 VOID ChainFree(PCHAIN Chain) {
     ULONG Index;
     ULONG Byte;

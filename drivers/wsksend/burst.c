@@ -1,8 +1,16 @@
 /*
  * burst.c - many sends in one request: the driver makes the datagrams and keeps up to `depth` IRPs in flight, each call
- * with its own IRP and buffer. PASSIVE_LEVEL. No send is started from a completion routine.
+ * with its own IRP and buffer. No send is started from a completion routine.
  */
-#include "wsksend.h"
+#include "burst.h"
+
+#include "accounts.h"
+#include "address.h"
+#include "buffer.h"
+#include "call.h"
+#include "datagram.h"
+#include "socket.h"
+#include "wsksend_abi.h"
 
 typedef struct _BURST {
     struct wsksend_burst Asked;
@@ -14,14 +22,16 @@ typedef struct _BURST {
 } BURST;
 
 /* Milliseconds until the burst's deadline, 0 when it has passed. */
-static ULONG TimeLeft(const BURST *Burst) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static ULONG TimeLeft(_In_ const BURST *Burst) {
     LONGLONG Left = Burst->Deadline - KeQueryPerformanceCounter(NULL).QuadPart;
 
     return Left <= 0 ? 0 : (ULONG)(Left * 1000 / Burst->Frequency.QuadPart) + 1;
 }
 
 /* Datagram: the sequence number, little endian, then (index + sequence) & 0xFF; shorter ones cut the number. */
-static VOID FillPayload(PUCHAR Data, ULONG Size, UINT64 Sequence) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static VOID FillPayload(_Out_writes_bytes_(Size) PUCHAR Data, _In_ ULONG Size, _In_ UINT64 Sequence) {
     ULONG Index;
 
     for (Index = 0; Index < Size; Index++) {
@@ -30,10 +40,11 @@ static VOID FillPayload(PUCHAR Data, ULONG Size, UINT64 Sequence) {
 }
 
 /* Sends one datagram; the caller gets its call with a reference. */
-static NTSTATUS BurstSend(BURST *Burst, UINT64 Sequence, PCALL *Sent) {
-    PSOCKET Socket = Burst->Socket;
+_IRQL_requires_(PASSIVE_LEVEL)
+_Must_inspect_result_
+static NTSTATUS BurstSend(_Inout_ BURST *Burst, _In_ UINT64 Sequence, _Outptr_ PCALL *Sent) {
     PCALL Call;
-    NTSTATUS Status = CallCreate(Socket, Sequence, 0, FALSE, &Call);
+    NTSTATUS Status = CallCreate(Burst->Socket, Sequence, 0, &Call);
 
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -44,28 +55,27 @@ static NTSTATUS BurstSend(BURST *Burst, UINT64 Sequence, PCALL *Sent) {
     if (NT_SUCCESS(Status) && Burst->Asked.size != 0) {
         Status = ChainAddBlock(&Call->Chain, 0, Burst->Asked.size, 0);
     }
-    if (!NT_SUCCESS(Status)) {
-        CallAbandon(Call);
-        return Status;
-    }
-    if (Burst->Asked.size != 0) {
+    if (NT_SUCCESS(Status) && Burst->Asked.size != 0) {
         FillPayload(Call->Chain.Blocks[0].Data, Burst->Asked.size, Sequence);
         Call->Buffers->Buffer.Mdl = Call->Chain.Blocks[0].Mdl;
         Call->Buffers->Buffer.Length = Burst->Asked.size;
     }
-    Call->Address = Burst->Remote;
-    Call->Send = TRUE;
-    CallBegin(Call);
-    CallReturned(Call, Socket->Dispatch->WskSendTo(
-                           Socket->Wsk, &Call->Buffers->Buffer, 0,
-                           AddressLength(&Call->Address) != 0 ? &Call->Address.Any : NULL, 0, NULL, Call->Irp));
+    if (NT_SUCCESS(Status)) {
+        Call->Address = Burst->Remote;
+        Status = DatagramSend(Call, 0, 0);
+    }
+    if (!NT_SUCCESS(Status)) {
+        CallAbandon(Call);
+        return Status;
+    }
     Burst->Reply.sent++;
     *Sent = Call;
     return STATUS_SUCCESS;
 }
 
-/* Waits for one datagram, adds it to the sum and gives it back. FALSE when the deadline has passed. */
-static BOOLEAN BurstHarvest(BURST *Burst, PCALL Call) {
+/* Waits for one datagram's completion, adds it to the sum and ends the call. FALSE when the deadline has passed. */
+_IRQL_requires_(PASSIVE_LEVEL)
+static BOOLEAN BurstHarvest(_Inout_ BURST *Burst, _In_ PCALL Call) {
     struct wsksend_completion *Sum = &Burst->Reply.completion;
     struct wsksend_completion One;
     UINT64 Sequence = Call->Ticket;
@@ -94,7 +104,7 @@ static BOOLEAN BurstHarvest(BURST *Burst, PCALL Call) {
     return !One.in_flight;
 }
 
-/* BURST: `count` sends in a window of `depth`. A refusal after the first send ends the burst; `sent` says how far it got. */
+_Use_decl_annotations_
 NTSTATUS RequestBurst(PREQUEST Request) {
     BURST Burst;
     PCALL *Window;

@@ -1,10 +1,22 @@
 /*
  * dispatch.c - the device's requests: create and close, and the IOCTLs, each checked before its handler sees it.
  *
- * METHOD_BUFFERED: one system buffer, as long as the longer of request and reply, holds first the one and then the other.
- * PASSIVE_LEVEL throughout, in the caller's thread; a handler waits there only with a deadline.
+ * METHOD_BUFFERED: one system buffer, as long as the longer of request and reply, holds first the request and then the
+ * reply.
+ * Handlers run in the caller's thread and wait there only with a deadline.
  */
-#include "wsksend.h"
+#include "dispatch.h"
+
+#include "accounts.h"
+#include "batch.h"
+#include "burst.h"
+#include "lifetime.h"
+#include "options.h"
+#include "receive.h"
+#include "registration.h"
+#include "request.h"
+#include "send.h"
+#include "wsksend_abi.h"
 
 typedef struct _OPERATION {
     ULONG Code;
@@ -13,23 +25,35 @@ typedef struct _OPERATION {
     REQUEST_HANDLER *Handler;
 } OPERATION;
 
-static NTSTATUS RequestInfo(PREQUEST Request) {
+static REQUEST_DISPATCHER DispatchRequest;
+
+/* INFO: the version of the interface, and those of WSK. */
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS RequestInfo(_Inout_ PREQUEST Request) {
     struct wsksend_info *Info = Request->Buffer;
     WSK_PROVIDER_CHARACTERISTICS Provider = {0};
 
     RtlZeroMemory(Info, sizeof(*Info));
     Info->abi_version = WSKSEND_ABI_VERSION;
-    Info->wsk_status = (uint32_t)WskQueryProviderCharacteristics(&WskRegistration, &Provider);
+    Info->wsk_status = (uint32_t)RegistrationVersions(&Provider);
     Info->wsk_highest = Provider.HighestVersion;
     Info->wsk_lowest = Provider.LowestVersion;
     Request->Information = sizeof(*Info);
     return STATUS_SUCCESS;
 }
 
-static NTSTATUS RequestAccounts(PREQUEST Request) {
+/* ACCOUNTS: the driver's counters. */
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS RequestAccounts(_Inout_ PREQUEST Request) {
     AccountsRead(Request->Buffer);
     Request->Information = sizeof(struct wsksend_accounts);
     return STATUS_SUCCESS;
+}
+
+/* BATCH: other requests, in order. */
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS RequestBatch(_Inout_ PREQUEST Request) {
+    return BatchRun(Request, DispatchRequest);
 }
 
 static const OPERATION Operations[] = {
@@ -54,7 +78,8 @@ static const OPERATION Operations[] = {
     {WSKSEND_IOCTL_BATCH, sizeof(struct wsksend_batch), 0, RequestBatch},
 };
 
-static NTSTATUS Complete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static NTSTATUS Complete(_Inout_ PIRP Irp, _In_ NTSTATUS Status, _In_ ULONG_PTR Information) {
     Irp->IoStatus.Status = Status;
     Irp->IoStatus.Information = Information;
     IoCompleteRequest(Irp, IO_NO_INCREMENT);
@@ -62,7 +87,9 @@ static NTSTATUS Complete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information) {
 }
 
 /* The checks that every request has in common; see the table of statuses in wsksend_abi.h. */
-static NTSTATUS Check(const OPERATION *Operation, const REQUEST *Request) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+_Must_inspect_result_
+static NTSTATUS Check(_In_ const OPERATION *Operation, _In_ const REQUEST *Request) {
     const struct wsksend_header *Header = Request->Buffer;
 
     if (Request->Buffer == NULL || Request->InputLength < sizeof(*Header)) {
@@ -81,7 +108,8 @@ static NTSTATUS Check(const OPERATION *Operation, const REQUEST *Request) {
 }
 
 /* Checks a request and lets its handler carry it out. */
-NTSTATUS DispatchRequest(ULONG Code, PREQUEST Request) {
+_Use_decl_annotations_
+static NTSTATUS DispatchRequest(ULONG Code, PREQUEST Request) {
     NTSTATUS Status = STATUS_INVALID_DEVICE_REQUEST;
     ULONG Index;
 
@@ -97,7 +125,7 @@ NTSTATUS DispatchRequest(ULONG Code, PREQUEST Request) {
     return Status;
 }
 
-/* IRP_MJ_CREATE, IRP_MJ_CLEANUP and IRP_MJ_CLOSE. An opener's sockets close with its handle. */
+_Use_decl_annotations_
 NTSTATUS NTAPI DispatchCreateClose(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
 
@@ -108,7 +136,7 @@ NTSTATUS NTAPI DispatchCreateClose(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     return Complete(Irp, STATUS_SUCCESS, 0);
 }
 
-/* IRP_MJ_DEVICE_CONTROL. */
+_Use_decl_annotations_
 NTSTATUS NTAPI DispatchDeviceControl(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
     REQUEST Request = {

@@ -1,59 +1,43 @@
-/*
- * entry.c - load and unload: WSK registration, provider NPI, the control device. PASSIVE_LEVEL.
- */
-#include "wsksend.h"
+/* entry.c - load and unload: the WSK registration and the control device. */
+#include "dispatch.h"
+#include "lifetime.h"
+#include "registration.h"
+#include "security.h"
+#include "socket.h"
+#include "wsk_min.h"
+#include "wsksend_abi.h"
 
-#define NPI_WAIT_MS 10000 /* WSK_INFINITE_WAIT would hang the start of a system without WSK */
-
-WSK_REGISTRATION WskRegistration;
-WSK_PROVIDER_NPI WskProvider;
-
-static const WSK_CLIENT_DISPATCH ClientDispatch = {MAKE_WSK_VERSION(1, 0), 0, NULL};
 static const UNICODE_STRING DeviceName = RTL_CONSTANT_STRING(L"\\Device\\WskSend");
 static const UNICODE_STRING LinkName = RTL_CONSTANT_STRING(L"\\DosDevices\\WskSend");
-static BOOLEAN Registered;
-static BOOLEAN Captured;
 static BOOLEAN Linked;
 static PDEVICE_OBJECT Device;
 
 DRIVER_INITIALIZE DriverEntry;
 DRIVER_UNLOAD DriverUnload;
 
-/* Undoes whatever Start did, in reverse; also after a Start that failed half way. */
+/* Undoes in reverse what Start did, also after a Start that failed half way. */
+_IRQL_requires_(PASSIVE_LEVEL)
 static VOID Stop(VOID) {
     if (Linked) {
         IoDeleteSymbolicLink((PUNICODE_STRING)&LinkName);
         Linked = FALSE;
     }
     SocketCloseAll(NULL);
-    if (Captured) {
-        WskReleaseProviderNPI(&WskRegistration);
-        Captured = FALSE;
-    }
-    if (Registered) {
-        WskDeregister(&WskRegistration); /* waits for sockets and for calls that have not returned */
-        Registered = FALSE;
-    }
+    RegistrationEnd();
     if (Device != NULL) {
         IoDeleteDevice(Device);
         Device = NULL;
     }
 }
 
-static NTSTATUS Start(PDRIVER_OBJECT DriverObject) {
-    WSK_CLIENT_NPI Client = {NULL, &ClientDispatch};
-    NTSTATUS Status;
+_IRQL_requires_(PASSIVE_LEVEL)
+_Must_inspect_result_
+static NTSTATUS Start(_In_ PDRIVER_OBJECT DriverObject) {
+    NTSTATUS Status = RegistrationBegin();
 
-    Status = WskRegister(&Client, &WskRegistration);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Registered = TRUE;
-    Status = WskCaptureProviderNPI(&WskRegistration, NPI_WAIT_MS, &WskProvider);
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    Captured = TRUE;
     Status = IoCreateDevice(DriverObject, 0, (PUNICODE_STRING)&DeviceName, WSKSEND_DEVICE_TYPE,
                             FILE_DEVICE_SECURE_OPEN, FALSE, &Device);
     if (!NT_SUCCESS(Status)) {
@@ -73,12 +57,19 @@ static NTSTATUS Start(PDRIVER_OBJECT DriverObject) {
     return STATUS_SUCCESS;
 }
 
-/* Windows calls it when no handle to the device is open. Returns when WSK holds nothing of this image any more. */
+/* Windows calls it when no handle to the device is open. It returns when WSK has nothing of this image any more. */
+_Function_class_(DRIVER_UNLOAD)
+_IRQL_requires_(PASSIVE_LEVEL)
+_Use_decl_annotations_
 VOID NTAPI DriverUnload(PDRIVER_OBJECT DriverObject) {
     UNREFERENCED_PARAMETER(DriverObject);
     Stop();
 }
 
+/* Windows does not call DriverUnload for a driver whose DriverEntry fails, so a failed start is undone here. */
+_Function_class_(DRIVER_INITIALIZE)
+_IRQL_requires_(PASSIVE_LEVEL)
+_Use_decl_annotations_
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     NTSTATUS Status;
 
@@ -91,7 +82,7 @@ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registry
     DriverObject->DriverUnload = DriverUnload;
     Status = Start(DriverObject);
     if (!NT_SUCCESS(Status)) {
-        Stop(); /* DriverUnload is not called for a driver that did not start */
+        Stop();
     }
     return Status;
 }

@@ -1,24 +1,32 @@
 /*
- * options.c - bind, local address, socket options and the two fixed addresses: calls that hand over a little data and are
- * waited for. PASSIVE_LEVEL. What WSK reads or writes lives in the CALL until the IRP has completed.
+ * options.c - bind, local address, socket options and the two fixed addresses: calls with a little data, whose
+ * completion the request waits for. What WSK reads or writes lies in the CALL until the IRP has completed.
  */
-#include "wsksend.h"
+#include "options.h"
 
-/* Begins every request here: the socket, held, and a call on it with room for data. */
-static NTSTATUS Prepare(PREQUEST Request, UINT64 Handle, ULONG DataLength, PSOCKET *Socket, PCALL *Call) {
+#include "address.h"
+#include "call.h"
+#include "socket.h"
+#include "wsksend_abi.h"
+
+/* Acquires the socket and makes a call on it with room for data. The caller ends both. */
+_IRQL_requires_(PASSIVE_LEVEL)
+_Must_inspect_result_
+static NTSTATUS Prepare(_In_ const REQUEST *Request, _In_ UINT64 Handle, _In_ ULONG DataLength,
+                        _Outptr_ PSOCKET *Socket, _Outptr_ PCALL *Call) {
     NTSTATUS Status = SocketAcquire(Handle, Request->Opener, Socket);
 
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = CallCreate(*Socket, 0, DataLength, FALSE, Call);
+    Status = CallCreateWithIrp(*Socket, 0, DataLength, Call);
     if (!NT_SUCCESS(Status)) {
         SocketRelease(*Socket);
     }
     return Status;
 }
 
-/* BIND: WskBind. An endpoint is needed. */
+_Use_decl_annotations_
 NTSTATUS RequestBind(PREQUEST Request) {
     struct wsksend_address Bind = *(const struct wsksend_address *)Request->Buffer;
     ADDRESS Address;
@@ -46,7 +54,7 @@ NTSTATUS RequestBind(PREQUEST Request) {
     return STATUS_SUCCESS;
 }
 
-/* GET_LOCAL_ADDRESS: WskGetLocalAddress. */
+_Use_decl_annotations_
 NTSTATUS RequestGetLocalAddress(PREQUEST Request) {
     struct wsksend_socket Get = *(const struct wsksend_socket *)Request->Buffer;
     struct wsksend_address_reply *Reply = Request->Buffer;
@@ -73,7 +81,7 @@ NTSTATUS RequestGetLocalAddress(PREQUEST Request) {
     return STATUS_SUCCESS;
 }
 
-/* SET_OPTION: WskControlSocket(WskSetOption). Any level and name: what they mean is WSK's business. */
+_Use_decl_annotations_
 NTSTATUS RequestSetOption(PREQUEST Request) {
     struct wsksend_option Set = *(const struct wsksend_option *)Request->Buffer;
     PSOCKET Socket;
@@ -103,7 +111,7 @@ NTSTATUS RequestSetOption(PREQUEST Request) {
     return STATUS_SUCCESS;
 }
 
-/* GET_OPTION: WskControlSocket(WskGetOption) with an output buffer of the asked length. */
+_Use_decl_annotations_
 NTSTATUS RequestGetOption(PREQUEST Request) {
     struct wsksend_option Get = *(const struct wsksend_option *)Request->Buffer;
     struct wsksend_option_reply *Reply = Request->Buffer;
@@ -131,7 +139,7 @@ NTSTATUS RequestGetOption(PREQUEST Request) {
     SocketRelease(Socket);
     RtlZeroMemory(Reply, sizeof(*Reply));
     if (CallWait(Call, WSKSEND_CALL_WAIT_MS) && NT_SUCCESS(Call->Status)) {
-        /* IoStatus.Information is the number of bytes; a provider that says more than it was given is not believed. */
+        /* IoStatus.Information is the number of bytes; never read beyond the buffer. */
         ULONG Length = Call->Information > Get.length ? Get.length : (ULONG)Call->Information;
 
         Reply->length = Length;
@@ -145,7 +153,8 @@ NTSTATUS RequestGetOption(PREQUEST Request) {
 }
 
 /* Both fixed addresses: an endpoint sets, family 0 clears (InputSize 0, InputBuffer NULL). */
-static NTSTATUS FixAddress(PREQUEST Request, ULONG ControlCode) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS FixAddress(_Inout_ PREQUEST Request, _In_ ULONG ControlCode) {
     struct wsksend_address Fix = *(const struct wsksend_address *)Request->Buffer;
     ADDRESS Address;
     ULONG Length;
@@ -176,12 +185,12 @@ static NTSTATUS FixAddress(PREQUEST Request, ULONG ControlCode) {
     return STATUS_SUCCESS;
 }
 
-/* SET_REMOTE_ADDRESS: SIO_WSK_SET_REMOTE_ADDRESS. */
+_Use_decl_annotations_
 NTSTATUS RequestSetRemoteAddress(PREQUEST Request) {
     return FixAddress(Request, SIO_WSK_SET_REMOTE_ADDRESS);
 }
 
-/* SET_SENDTO_ADDRESS: SIO_WSK_SET_SENDTO_ADDRESS. */
+_Use_decl_annotations_
 NTSTATUS RequestSetSendToAddress(PREQUEST Request) {
     return FixAddress(Request, SIO_WSK_SET_SENDTO_ADDRESS);
 }

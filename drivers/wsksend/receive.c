@@ -1,9 +1,16 @@
-/* receive.c - what comes back: WskReceiveFrom with a deadline, and the completions of sends that nobody waited for. */
-#include "wsksend.h"
+/* receive.c - WskReceiveFrom with a deadline, and the completions of calls that no request has waited for. */
+#include "receive.h"
+
+#include "accounts.h"
+#include "address.h"
+#include "buffer.h"
+#include "call.h"
+#include "socket.h"
+#include "wsksend_abi.h"
 
 #define CANCEL_WAIT_MS 5000u /* for the completion of a receive that was cancelled */
 
-/* RECEIVE: WskReceiveFrom into one MDL. Past the deadline the IRP is cancelled; it then completes as WSK sees fit. */
+_Use_decl_annotations_
 NTSTATUS RequestReceive(PREQUEST Request) {
     struct wsksend_receive Asked = *(const struct wsksend_receive *)Request->Buffer;
     struct wsksend_receive_reply *Reply = Request->Buffer;
@@ -31,7 +38,7 @@ NTSTATUS RequestReceive(PREQUEST Request) {
         SocketRelease(Socket);
         return STATUS_DEVICE_BUSY;
     }
-    Status = CallCreate(Socket, Asked.ticket, 0, FALSE, &Call);
+    Status = CallCreateWithIrp(Socket, Asked.ticket, 0, &Call);
     if (!NT_SUCCESS(Status)) {
         SocketRelease(Socket);
         return Status;
@@ -78,7 +85,7 @@ NTSTATUS RequestReceive(PREQUEST Request) {
     return STATUS_SUCCESS;
 }
 
-/* COLLECT: waits, within one deadline, for calls by ticket; those that are done are forgotten. */
+_Use_decl_annotations_
 NTSTATUS RequestCollect(PREQUEST Request) {
     struct wsksend_collect Asked = *(const struct wsksend_collect *)Request->Buffer;
     const UINT64 *Tickets;

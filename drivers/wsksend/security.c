@@ -1,12 +1,13 @@
-/* security.c - who may open the control device. The one file that needs ntifs.h. PASSIVE_LEVEL. */
+/* security.c - who may open the control device. The one file that needs ntifs.h, which must come before ntddk.h. */
 #include <ntifs.h>
 
-#include "wsksend.h"
+#include "security.h"
 
 /*
- * Lets only LocalSystem and administrators open the device. The kernel exports no IoCreateDeviceSecure (wdmsec.lib has
- * it), so the DACL is set on the new device object, which nobody can open yet: it is still DO_DEVICE_INITIALIZING.
+ * The kernel exports no IoCreateDeviceSecure (wdmsec.lib has it), so the DACL is set on the new device object. Nobody
+ * can open the device before that, because it is still DO_DEVICE_INITIALIZING.
  */
+_Use_decl_annotations_
 NTSTATUS SecureDevice(PDEVICE_OBJECT DeviceObject) {
     static const SID System = {SID_REVISION, 1, {SECURITY_NT_AUTHORITY}, {SECURITY_LOCAL_SYSTEM_RID}};
     static const struct {

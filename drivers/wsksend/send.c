@@ -1,8 +1,13 @@
-/*
- * send.c - WskSendTo and WskSendMessages as Microsoft's pages show them, with the ownership that the pages leave open:
- * once the function has been called, IRP and MDL chain belong to the completion routine, whatever was returned.
- */
-#include "wsksend.h"
+/* send.c - the requests SEND and SEND_MESSAGES: checks them, builds what they describe, and lets datagram.c send it. */
+#include "send.h"
+
+#include "accounts.h"
+#include "address.h"
+#include "buffer.h"
+#include "call.h"
+#include "datagram.h"
+#include "socket.h"
+#include "wsksend_abi.h"
 
 /* A checked request: pointers into the system buffer, which stays as it is until the reply is written. */
 typedef struct _SEND_PARTS {
@@ -15,12 +20,16 @@ typedef struct _SEND_PARTS {
     ULONG ControlLength; /* of the whole block of CMSGHDRs, padded */
 } SEND_PARTS;
 
-static ULONG ControlSpace(ULONG DataLength) {
+/* Bytes that a control message takes in the block: its CMSGHDR and its data, padded. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static ULONG ControlSpace(_In_ ULONG DataLength) {
     return (ULONG)sizeof(CMSGHDR) + ((DataLength + 7) & ~7u);
 }
 
 /* Each WSK_BUF must lie within its MDLs: Windows bugchecks on one that does not, so the driver refuses it. */
-static NTSTATUS CheckBuffers(const SEND_PARTS *Parts) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+_Must_inspect_result_
+static NTSTATUS CheckBuffers(_In_ const SEND_PARTS *Parts) {
     const struct wsksend_mdl *Mdl = Parts->Mdls;
     ULONG MdlsLeft = Parts->Fixed.mdl_count;
     ULONG64 Payload = 0;
@@ -51,7 +60,10 @@ static NTSTATUS CheckBuffers(const SEND_PARTS *Parts) {
     return MdlsLeft == 0 && Payload == Parts->Fixed.payload_bytes ? STATUS_SUCCESS : STATUS_INFO_LENGTH_MISMATCH;
 }
 
-static NTSTATUS CheckControls(SEND_PARTS *Parts) {
+/* Checks the control messages, and sums their lengths up in ControlLength. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+_Must_inspect_result_
+static NTSTATUS CheckControls(_Inout_ SEND_PARTS *Parts) {
     ULONG64 Bytes = 0;
     ULONG Index;
 
@@ -69,7 +81,9 @@ static NTSTATUS CheckControls(SEND_PARTS *Parts) {
 }
 
 /* Takes the request apart. Every count is bounded before it is multiplied, so no sum can overflow. */
-static NTSTATUS SendParse(const REQUEST *Request, ULONG MaxBuffers, SEND_PARTS *Parts) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+_Must_inspect_result_
+static NTSTATUS SendParse(_In_ const REQUEST *Request, _In_ ULONG MaxBuffers, _Out_ SEND_PARTS *Parts) {
     const UCHAR *At = (const UCHAR *)Request->Buffer + sizeof(struct wsksend_send);
     const struct wsksend_send *Fixed = &Parts->Fixed;
     NTSTATUS Status;
@@ -99,7 +113,9 @@ static NTSTATUS SendParse(const REQUEST *Request, ULONG MaxBuffers, SEND_PARTS *
 }
 
 /* Copies the payload into blocks of the call's own, with an MDL for each and a WSK_BUF over each run of MDLs. */
-static NTSTATUS BuildBuffers(const SEND_PARTS *Parts, PCALL Call) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+_Must_inspect_result_
+static NTSTATUS BuildBuffers(_In_ const SEND_PARTS *Parts, _Inout_ PCALL Call) {
     const UCHAR *Payload = Parts->Payload;
     ULONG First = 0;
     ULONG Index;
@@ -137,7 +153,8 @@ static NTSTATUS BuildBuffers(const SEND_PARTS *Parts, PCALL Call) {
 }
 
 /* Lays the control messages out: each CMSGHDR on 8 bytes, cmsg_len without padding, the block with it. */
-static VOID BuildControls(const SEND_PARTS *Parts, PUCHAR Block) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static VOID BuildControls(_In_ const SEND_PARTS *Parts, _Out_ PUCHAR Block) {
     const UCHAR *Data = Parts->ControlData;
     ULONG Index;
 
@@ -154,30 +171,16 @@ static VOID BuildControls(const SEND_PARTS *Parts, PUCHAR Block) {
     }
 }
 
-/* Calls the WSK function. Nothing of the call's buffers or IRP may be touched afterwards. */
-static NTSTATUS CallSend(PSOCKET Socket, const SEND_PARTS *Parts, PCALL Call, BOOLEAN Messages) {
-    PSOCKADDR Remote = AddressLength(&Call->Address) != 0 ? &Call->Address.Any : NULL;
-    BOOLEAN Raised = (Parts->Fixed.mode & WSKSEND_MODE_RAISED) != 0;
-    KIRQL OldIrql = PASSIVE_LEVEL;
-    NTSTATUS Status;
-
-    if (Raised) {
-        KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
-    }
-    if (Messages) {
-        Status = Socket->Dispatch->WskSendMessages(Socket->Wsk, Call->Buffers, Parts->Fixed.flags, Remote,
-                                                   Parts->ControlLength, Call->Data, Call->Irp);
-    } else {
-        Status = Socket->Dispatch->WskSendTo(Socket->Wsk, &Call->Buffers->Buffer, Parts->Fixed.flags, Remote,
-                                             Parts->ControlLength, Call->Data, Call->Irp);
-    }
-    if (Raised) {
-        KeLowerIrql(OldIrql);
-    }
-    return Status;
+/* The mode of datagram.h for a request. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static ULONG SendMode(_In_ const SEND_PARTS *Parts, _In_ BOOLEAN Messages) {
+    return (Messages ? DATAGRAM_MESSAGES : 0) |
+           ((Parts->Fixed.mode & WSKSEND_MODE_RAISED) != 0 ? DATAGRAM_RAISED : 0) |
+           ((Parts->Fixed.mode & WSKSEND_MODE_REUSE_IRP) != 0 ? DATAGRAM_REUSE_IRP : 0);
 }
 
-static NTSTATUS Send(PREQUEST Request, BOOLEAN Messages) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS Send(_Inout_ PREQUEST Request, _In_ BOOLEAN Messages) {
     SEND_PARTS Parts;
     struct wsksend_send_reply *Reply = Request->Buffer;
     ADDRESS Remote;
@@ -204,29 +207,28 @@ static NTSTATUS Send(PREQUEST Request, BOOLEAN Messages) {
         SocketRelease(Socket);
         return STATUS_DEVICE_BUSY;
     }
-    Status = CallCreate(Socket, Parts.Fixed.ticket, Parts.ControlLength,
-                        (Parts.Fixed.mode & WSKSEND_MODE_REUSE_IRP) != 0, &Call);
+    Status = CallCreate(Socket, Parts.Fixed.ticket, Parts.ControlLength, &Call);
     if (!NT_SUCCESS(Status)) {
         SocketRelease(Socket);
         return Status;
     }
     Status = BuildBuffers(&Parts, Call);
+    if (NT_SUCCESS(Status)) {
+        BuildControls(&Parts, Call->Data);
+        Call->Address = Remote;
+        Call->Collectable = TRUE;
+        Status = DatagramSend(Call, Parts.Fixed.flags, SendMode(&Parts, Messages));
+    }
     if (!NT_SUCCESS(Status)) {
         CallAbandon(Call);
         SocketRelease(Socket);
         return Status;
     }
-    BuildControls(&Parts, Call->Data);
-    Call->Address = Remote;
-    Call->Send = TRUE;
-    Call->Collectable = TRUE;
+    SocketRelease(Socket);
 
     RtlZeroMemory(Reply, sizeof(*Reply));
     Reply->ticket = Parts.Fixed.ticket;
     Request->Information = sizeof(*Reply);
-    CallBegin(Call);
-    CallReturned(Call, CallSend(Socket, &Parts, Call, Messages));
-    SocketRelease(Socket);
     if (Wait) {
         CallFinish(Call, Parts.Fixed.wait_ms, &Reply->completion);
     } else {
@@ -237,12 +239,12 @@ static NTSTATUS Send(PREQUEST Request, BOOLEAN Messages) {
     return STATUS_SUCCESS;
 }
 
-/* SEND: WskSendTo with one WSK_BUF. */
+_Use_decl_annotations_
 NTSTATUS RequestSend(PREQUEST Request) {
     return Send(Request, FALSE);
 }
 
-/* SEND_MESSAGES: WskSendMessages, one datagram for each WSK_BUF. */
+_Use_decl_annotations_
 NTSTATUS RequestSendMessages(PREQUEST Request) {
     return Send(Request, TRUE);
 }

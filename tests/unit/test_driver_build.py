@@ -116,9 +116,9 @@ def test_an_edit_of_a_header_reaches_every_file_that_includes_it(tmp_path: Path)
     """Files that see another size of CALL than the others would corrupt memory."""
     clean = edited.Objects.make(tmp_path)
     plain = edited.build((), clean, tmp_path / "plain").read_bytes()
-    larger = edited.Edit("wsksend.h", "    ULONG ControlFlags;\n", "    ULONG ControlFlags;\n    UCHAR Room[64];\n")
+    larger = edited.Edit("call.h", "    ULONG ControlFlags;\n", "    ULONG ControlFlags;\n    UCHAR Room[64];\n")
     in_header = edited.build((larger,), clean, tmp_path / "larger").read_bytes()
-    again = edited.Edit("call.c", "sizeof(*Call)", "(sizeof(*Call))")
+    again = edited.Edit("call.c", "PoolAllocate(sizeof(*Call))", "PoolAllocate((sizeof(*Call)))")
     assert edited.build((again,), clean, tmp_path / "again").read_bytes() == plain
     assert in_header != plain
 

@@ -200,7 +200,7 @@ def test_a_relay_that_ends_is_the_labs_error() -> None:
 
 
 def test_a_driver_of_another_version_is_refused() -> None:
-    control = WskCtl(Relay(lambda *_: (0, layouts.INFO.pack(2, 256, 256, 0, 0, 0))))
+    control = WskCtl(Relay(lambda *_: (0, layouts.INFO.pack(2, 256, 256, 0, bytes(12)))))
     with pytest.raises(Failure, match="version 2"):
         control.info()
 
