@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness import nics, removal
-from harness.capture.frames import CapturedFrame, is_guest_ip
+from harness.capture.frames import CapturedFrame, is_ip
+from harness.capture.origin import is_guest
 from harness.capture.session import CaptureSession
 from harness.control.ssh import Shell
 from harness.drivers import build as drivers
@@ -206,13 +207,13 @@ class Capture:
         self._session.begin(name)
         self._session.end(name, None, seconds)
         mac = mac_bytes(DUT_NIC_MAC)
-        return [frame for frame in self._session.frames(name) if frame.data[6:12] == mac]
+        return [frame for frame in self._session.frames(name) if is_guest(frame.direction, frame.data, mac)]
 
 
 def from_guest(frames: Sequence[CapturedFrame]) -> list[CapturedFrame]:
     """The IP frames that the guest sent."""
     mac = mac_bytes(DUT_NIC_MAC)
-    return [frame for frame in frames if is_guest_ip(frame.data, mac)]
+    return [frame for frame in frames if is_guest(frame.direction, frame.data, mac) and is_ip(frame.data)]
 
 
 def quietly(act: Callable[[], object]) -> None:

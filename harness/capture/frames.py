@@ -130,8 +130,3 @@ class Recorded:
 def is_ip(frame: bytes) -> bool:
     """Whether a raw frame is IPv4 or IPv6; fragments count, ARP does not."""
     return frame[12:14] in _IP_TYPES
-
-
-def is_guest_ip(frame: bytes, mac: bytes) -> bool:
-    """The same, with the guest's MAC as its source."""
-    return frame[6:12] == mac and is_ip(frame)

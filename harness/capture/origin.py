@@ -35,3 +35,8 @@ def is_host(direction: Direction, data: bytes, host_macs: Collection[bytes]) -> 
     if direction is Direction.UNKNOWN:
         return data[6:12] in host_macs and data[12:14] != _MARKER_TYPE
     return direction is Direction.OUTBOUND
+
+
+def is_guest(direction: Direction, data: bytes, mac: bytes) -> bool:
+    """Whether a port received a frame, or, where nobody knows, whether it has the guest's MAC."""
+    return direction is Direction.INBOUND or (direction is Direction.UNKNOWN and data[6:12] == mac)

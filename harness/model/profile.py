@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from harness.errors import UsageError
 from harness.wsk import status as nt
@@ -147,6 +148,28 @@ STATUSES: Mapping[Situation, StatusRule] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """How often a stack sends a packet of a protocol by itself, for each thing that such packets are about.
+
+    Args:
+        at_once: how many may come one after another.
+        per_second: how many more may come with each second that passes.
+    """
+
+    at_once: int
+    per_second: float
+
+
+_ALLOWANCE = Allowance(at_once=3, per_second=1.0)
+"""Linux and Windows repeat a question for a MAC each second, and the host asks the guest no faster (RFC 1122, section
+2.3.2.1; RFC 4861, RETRANS_TIMER)."""
+
+_STACK = ("arp", "nd", "igmp", "mld")
+_SERVICES = ("mdns", "llmnr", "nbns", "ssdp", "dhcp")
+_WINDOWS_GROUPS = ("224.0.0.251", "224.0.0.252", "239.255.255.250", "ff02::fb", "ff02::1:3", "ff02::c")
+
+
+@dataclass(frozen=True, slots=True)
 class StackProfile:
     """One stack's habits.
 
@@ -159,6 +182,8 @@ class StackProfile:
         ephemeral_ports: where a bind to port 0 ends up.
         max_segments: most datagrams that one UDP_SEND_MSG_SIZE send may become, ``None`` without a known limit.
         v6only: whether IPV6_V6ONLY is on until it is turned off.
+        background: protocols that the stack speaks without being asked, and how often.
+        groups: multicast groups that it joins by itself.
         multicast_if_source: whether an address given to IP_MULTICAST_IF becomes the source of an unbound socket.
     """
 
@@ -172,6 +197,8 @@ class StackProfile:
     multicast_if_source: bool = False
     v6only: bool = True
     statuses: Mapping[Situation, StatusRule] = field(default_factory=lambda: STATUSES)
+    background: Mapping[str, Allowance] = field(default_factory=lambda: dict.fromkeys(_STACK, _ALLOWANCE))
+    groups: frozenset[IPv4Address | IPv6Address] = frozenset()
 
     def status(self, situation: Situation) -> StatusRule:
         """The status rule of a situation."""
@@ -197,6 +224,8 @@ WINDOWS = StackProfile(
     dont_fragment=False,
     asserted=frozenset({"ip.tos"}),
     ephemeral_ports=range(49152, 65536),
+    background=dict.fromkeys((*_STACK, *_SERVICES), _ALLOWANCE),
+    groups=frozenset(map(ip_address, _WINDOWS_GROUPS)),
 )
 """Windows as documented. Nothing of it has been seen on a wire yet, so its defaults are observed, not asserted."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from harness.model.site import Site
 from harness.offline.stretches import MOST_FRAMES, Splitter, Stretch
 from harness.verify.judge import judge
 from harness.verify.verdict import CaseVerdict
+from harness.wsk.types import Address
 
 
 def ask_tshark(capture: Path, stretches: Iterable[Stretch], *, whole_file: bool) -> None:
@@ -38,7 +39,9 @@ def troubles(stretch: Stretch, splitter: Splitter) -> list[str]:
     return doubts
 
 
-def judged(stretch: Stretch, integrity: Integrity, site: Site, asked: bool) -> CaseVerdict:
+def judged(
+    stretch: Stretch, integrity: Integrity, site: Site, asked: bool, named: Collection[Address] = ()
+) -> CaseVerdict:
     """Hold a stretch against its predictions.
 
     Args:
@@ -46,6 +49,7 @@ def judged(stretch: Stretch, integrity: Integrity, site: Site, asked: bool) -> C
         integrity: whether the capture can be trusted there.
         site: the lab.
         asked: tshark was asked, so frames without a dissection are doubtful.
+        named: addresses that earlier cases have named: the guest may still ask for their MACs.
     """
     predictions, begun = stretch.predictions, stretch.bulk.begun
     if stretch.cooked:
@@ -60,6 +64,7 @@ def judged(stretch: Stretch, integrity: Integrity, site: Site, asked: bool) -> C
         tshark=asked,
         begun=begun,
         set_aside=stretch.set_aside,
+        asked=named,
     )
 
 

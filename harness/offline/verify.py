@@ -27,6 +27,8 @@ from harness.report.status import worst
 from harness.verify.closing import Closing, closed
 from harness.verify.late import Late
 from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Status
+from harness.wsk.operations import named_addresses
+from harness.wsk.types import Address
 
 _SMALL = 4 << 20
 
@@ -156,6 +158,7 @@ def _marked(
     parts = []
     closing_of = {closing.case: closing for closing in closings}
     late = Late(site)
+    named: frozenset[Address] = frozenset()
     for case in splitter.cases:
         stretch = splitter.stretches.get(case)
         if stretch is None:
@@ -164,7 +167,8 @@ def _marked(
             continue
         damage = [file.damage] if file.damage and not stretch.ended else []
         integrity = Integrity(stretch.started, stretch.ended, dropped, (*damage, *doubts, *troubles(stretch, splitter)))
-        verdict = judged(stretch, integrity, site, asked)
+        verdict = judged(stretch, integrity, site, asked, named)
+        named |= named_addresses(stretch.steps)
         verdict = late.named(case, verdict, stretch.predictions, stretch.kept)
         parts.append(Part(case, verdict, stretch.predictions, (stretch.first, stretch.last)))
     total: Counter[str] = Counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,10 +16,16 @@ from harness.offline.stretches import Choice, Splitter
 from harness.plan import Header, Plan
 from harness.verify.verdict import CaseVerdict
 from harness.wsk.operations import Step
+from harness.wsk.types import Address
 
 
 def judge_large(
-    recorded: Recorded, case: str, steps: Sequence[Step], integrity: Integrity, site: Site
+    recorded: Recorded,
+    case: str,
+    steps: Sequence[Step],
+    integrity: Integrity,
+    site: Site,
+    asked: Collection[Address] = (),
 ) -> tuple[CaseVerdict, Sequence[CapturedFrame]]:
     """Read a case's stretch from a record that may still grow, and hold it against the model.
 
@@ -29,6 +35,7 @@ def judge_large(
         steps: its steps with their outcomes.
         integrity: of the live capture there.
         site: the lab.
+        asked: addresses that earlier cases have named.
 
     Returns:
         The verdict, and the frames that were looked at one by one, with tshark's dissection.
@@ -48,7 +55,7 @@ def judge_large(
     ask_tshark(recorded.path, [stretch], whole_file=False)
     ended = integrity.ended and stretch.ended
     whole = replace(integrity, ended=ended, problems=(*integrity.problems, *troubles(stretch, splitter)))
-    return judged(stretch, whole, site, asked=True), stretch.kept
+    return judged(stretch, whole, site, asked=True, named=asked), stretch.kept
 
 
 def _directed(batch: Batch, directions: bytes) -> Batch:

@@ -35,7 +35,8 @@ from harness.verify.closing import Closing, closed
 from harness.verify.judge import doubts_of, judge
 from harness.verify.late import Late
 from harness.verify.verdict import CaseVerdict
-from harness.wsk.operations import Accounts, Operation, Outcome, PeerSend, Step
+from harness.wsk.operations import Accounts, Operation, Outcome, PeerSend, Step, named_addresses
+from harness.wsk.types import Address
 
 SETTLE_SECONDS = 2.0
 """How long the last frames of a case may take from the driver's completion to the bridge before they are missing."""
@@ -84,6 +85,7 @@ class Session:
         self._trials = 0
         self._turn = threading.RLock()  # one call on the driver at a time, whatever thread of a test makes it
         self._late = Late(site)
+        self._asked: frozenset[Address] = frozenset()
         self._plainly = Plainly()
         self.watch: Watch = Unwatched()
         self.lab: Lab = Unknown()
@@ -175,6 +177,7 @@ class Session:
             self._steps += 1
         for step in case.steps[len(case.steps) - len(outcomes) :]:  # what cannot be recorded was made all the same
             self._record(step)
+        self._asked |= named_addresses(case.steps[len(case.steps) - len(outcomes) :])
 
     def _carry_out(self, operations: Sequence[Operation]) -> list[Outcome]:
         """What peers send is sent here, all else by the driver; the order is kept."""
@@ -404,10 +407,10 @@ class Session:
             from harness.session.large import judge_large  # late: numpy costs every cell's start, and few cells need it
 
             recorded = self._capture.recorded(case.name)
-            verdict, case.seen = judge_large(recorded, case.name, case.steps, integrity, self._site)
+            verdict, case.seen = judge_large(recorded, case.name, case.steps, integrity, self._site, self._asked)
         else:
             case.seen = self._capture.frames(case.name)
-            verdict = judge(predictions, case.steps, case.seen, integrity, self._site)
+            verdict = judge(predictions, case.steps, case.seen, integrity, self._site, asked=self._asked)
         verdict = self._late.named(case.name, verdict, predictions, case.seen)
         closing = replace(
             case.closing, accounts=accounts, findings=tuple(self.watch.findings()), doubts=tuple(doubts_of(integrity))

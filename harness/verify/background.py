@@ -1,63 +1,60 @@
-"""Names for what a guest sends of its own accord; background by addresses and ports, never by the port alone."""
+"""Names what a guest's stack sends of its own accord: what its profile allows, in the protocol's form, at its rate.
+
+A port, an EtherType or a group alone names nothing: whatever could carry a byte of somebody's own is unexpected.
+"""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Callable
 
+from harness.verify import membership, names, resolution
+from harness.verify.forms import Known, Scene
 from harness.verify.seen import Other, SeenDatagram
 
-_ICMPV6 = {
-    1: "icmpv6 unreachable",
-    128: "icmpv6 echo",
-    129: "icmpv6 echo",
-    130: "mld",
-    131: "mld",
-    132: "mld",
-    133: "nd",
-    134: "nd",
-    135: "nd",
-    136: "nd",
-    137: "nd",
-    143: "mld",
-}
-_PLAIN = frozenset({"arp", "igmp"})
-
-_GROUPS: dict[tuple[bytes, int], str] = {
-    (IPv4Address("224.0.0.251").packed, 5353): "mdns",
-    (IPv6Address("ff02::fb").packed, 5353): "mdns",
-    (IPv4Address("224.0.0.252").packed, 5355): "llmnr",
-    (IPv6Address("ff02::1:3").packed, 5355): "llmnr",
-    (IPv4Address("239.255.255.250").packed, 1900): "ssdp",
-    (IPv6Address("ff02::c").packed, 1900): "ssdp",
-    (IPv4Address("239.255.255.250").packed, 3702): "ws-discovery",
-    (IPv6Address("ff02::c").packed, 3702): "ws-discovery",
-    (IPv6Address("ff02::1:2").packed, 547): "dhcpv6",
-}
-_SAME_PORTS = {(68, 67): "dhcp", (137, 137): "nbns", (138, 138): "nbdgm"}
+_FORMS: tuple[Callable[[bytes, Scene], Known | None], ...] = (
+    resolution.arp,
+    resolution.neighbour_discovery,
+    membership.igmp,
+    membership.mld,
+)
 
 
-def name_other(other: Other) -> str | None:
-    """Protocol of a frame that carries no UDP; ``None`` when nobody expects such a frame from a guest."""
-    if other.problems:
-        return None
-    if other.protocol == "icmpv6":
-        kind = _icmpv6_type(other.data)
-        return _ICMPV6.get(kind) if kind is not None else None
-    return other.protocol if other.protocol in _PLAIN else None
+class Background:
+    """The background of one case.
 
+    Args:
+        scene: the lab, and what the guest has a reason to look for.
 
-def _icmpv6_type(data: bytes) -> int | None:
-    at, following = 54, data[20]
-    while following in (0, 43, 60) and at + 8 <= len(data):
-        following, at = data[at], at + 8 + data[at + 1] * 8
-    return data[at] if following == 58 and at < len(data) else None
+    Ask for frames in capture order: each takes from its protocol's allowance. ``excess`` says of the last one that was
+    refused in the right form that the allowance is used up; it is empty otherwise.
+    """
 
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._allowances = scene.site.profile.background
+        self._left: dict[Known, tuple[float, int]] = {}
+        self.excess = ""
 
-def name_datagram(seen: SeenDatagram) -> str | None:
-    """Protocol of a UDP datagram that a guest sends by itself; ``None`` when it is nothing of the kind."""
-    group = _GROUPS.get((seen.destination, seen.destination_port))
-    if group is not None:
-        return group
-    name = _SAME_PORTS.get((seen.source_port, seen.destination_port))
-    to_all = seen.destination_mac == b"\xff" * 6
-    return name if name is not None and (to_all or name == "dhcp") else None
+    def of_frame(self, other: Other, time_ns: int) -> str | None:
+        """Protocol of a frame without UDP; ``None`` when the stack would not send it by itself."""
+        known = None if other.problems else next(filter(None, (form(other.data, self._scene) for form in _FORMS)), None)
+        return self._allowed(known, time_ns)
+
+    def of_datagram(self, seen: SeenDatagram, time_ns: int) -> str | None:
+        """Protocol of a UDP datagram; ``None`` when the stack would not send it by itself."""
+        return self._allowed(names.form_of(seen, self._scene), time_ns)
+
+    def _allowed(self, known: Known | None, time_ns: int) -> str | None:
+        """The name of what is known, if the profile allows one more of it at that time."""
+        self.excess = ""
+        allowance = self._allowances.get(known.name) if known is not None else None
+        if known is None or allowance is None:
+            return None
+        left, last = self._left.get(known, (float(allowance.at_once), time_ns))
+        left = min(allowance.at_once, left + max(0, time_ns - last) / 1e9 * allowance.per_second)
+        if left < 1:
+            self.excess = f"{known.name} more often than the {self._scene.site.profile.name} stack sends it by itself"
+            self._left[known] = left, max(last, time_ns)
+            return None
+        self._left[known] = left - 1, max(last, time_ns)
+        return known.name

@@ -10,29 +10,38 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
 from harness.capture.frames import CapturedFrame
-from harness.model.site import Site
+from harness.capture.origin import is_host
+from harness.verify import resolution
+from harness.verify.forms import Scene
 
 _REQUEST, _REPLY = b"\x00\x01", b"\x00\x02"
 _SOLICITATION, _ADVERTISEMENT = 135, 136
 _ICMPV6 = 58
 
 
-def silent(frames: Iterable[CapturedFrame], site: Site) -> list[str]:
-    """The host peers that the guest asked for and that nobody answered for, one line each."""
+def silent(frames: Iterable[CapturedFrame], scene: Scene) -> list[str]:
+    """The host peers that the guest asked for in due form, and that the host did not answer for, one line each."""
+    site = scene.site
+    peers = site.peer_macs - {site.guest_mac}
     asked: Counter[IPv4Address | IPv6Address] = Counter()
     for frame in frames:
         found = _resolution(frame.data)
         if found is None:
             continue
         address, is_answer = found
-        if is_answer:
+        host = is_host(frame.direction, frame.data, peers)
+        if is_answer and host:
             asked.pop(address, None)
-        elif frame.data[6:12] == site.guest_mac and address in site.neighbours:
+        elif not (is_answer or host) and address in site.neighbours and _is_sound(frame.data, scene):
             asked[address] += 1
     return [
         f"the host peer {address} never answered: the guest asked for its MAC {count} times"
         for address, count in asked.items()
     ]
+
+
+def _is_sound(data: bytes, scene: Scene) -> bool:
+    return bool(resolution.arp(data, scene) or resolution.neighbour_discovery(data, scene))
 
 
 def _resolution(data: bytes) -> tuple[IPv4Address | IPv6Address, bool] | None:

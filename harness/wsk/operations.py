@@ -6,10 +6,12 @@ plan can be replayed and compared. Every operation is answered by one ``Outcome`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
+from ipaddress import IPv6Address
 
-from harness.wsk.types import Completion, ControlMessage, Endpoint, Family, WskBuf
+from harness.wsk.types import Address, Completion, ControlMessage, Endpoint, Family, WskBuf
 
 
 class SendPath(IntEnum):
@@ -314,3 +316,20 @@ class Step:
     case: str
     operation: Operation
     outcome: Outcome
+
+
+_ENDPOINTS = ("remote", "destination", "local", "source")
+
+
+def named_addresses(steps: Iterable[Step]) -> frozenset[Address]:
+    """The addresses that operations name, of remote and local ends alike: those that a guest may have to look for."""
+    found: set[Address] = set()
+    for step in steps:
+        for name in _ENDPOINTS:
+            end = getattr(step.operation, name, None)
+            if isinstance(end, Endpoint):
+                found.add(end.address)
+                mapped = end.address.ipv4_mapped if isinstance(end.address, IPv6Address) else None
+                if mapped is not None:
+                    found.add(mapped)
+    return frozenset(found)

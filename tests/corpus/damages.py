@@ -153,11 +153,12 @@ def _remade(case: str, index: int, **changes: object) -> Change:
 
 
 def _foreign() -> list[bytes]:
-    """What a guest sends of its own accord, and what the host does: ARP, mDNS, an echo of the host."""
+    """What a guest sends of its own accord, and what the host does: a request by ARP, an echo of the host."""
     guest, host = made.GUEST_MAC, bytes.fromhex("02000000d001")
-    arp = b"\xff" * 6 + guest + b"\x08\x06" + bytes.fromhex("0001080006040001") + guest + bytes(14)
+    arp = b"\xff" * 6 + guest + b"\x08\x06" + bytes.fromhex("0001080006040001") + guest
+    arp += bytes([192, 0, 2, 10, *bytes(6), 192, 0, 2, 1])
     single = frames("sends")[SINGLE]
-    return [arp, single[:6].replace(single[:6], guest) + host + single[12:]]
+    return [arp, guest + host + single[12:]]
 
 
 def _stranger(data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,10 +11,12 @@ import pytest
 from harness.capture.clock import Clock
 from harness.capture.frames import CapturedFrame, Integrity
 from harness.defects import faults
+from harness.model.checksum import folded_sum
 from harness.model.predict import predict
 from harness.report.results import CaseResult, CellResult
 from harness.report.status import Status
 from harness.session.lab import cut_links, taps, unvouched
+from harness.verify.forms import Scene
 from harness.verify.judge import doubts_of, judge
 from harness.verify.late import Late
 from harness.verify.neighbours import silent
@@ -23,6 +26,7 @@ from harness.wsk.types import WskBuf
 from tests.unit.verify_kit import GUEST_MAC, HOST_MAC, Plan, at, captured, dissected, done, packets, raw, site
 
 SITE = site()
+SCENE = Scene(SITE)
 XML = """<domain><devices><interface type='bridge'><mac address='52:54:00:d0:00:01'/><source bridge='dut0'/>
 <target dev='vnet1'/>{}</interface></devices></domain>"""
 
@@ -35,8 +39,15 @@ def arp(operation: int, sender: str, sender_ip: str, target_ip: str) -> bytes:
 
 
 def neighbour(kind: int, source_mac: str, target: bytes) -> bytes:
-    ip = b"\x60\0\0\0\0\x18\x3a\xff" + bytes(32)
-    return bytes(6) + bytes.fromhex(source_mac.replace(":", "")) + b"\x86\xdd" + ip + bytes([kind]) + bytes(7) + target
+    mac = bytes.fromhex(source_mac.replace(":", ""))
+    addresses = (
+        bytes.fromhex("20010db8000000010000000000000010") + bytes.fromhex("ff0200000000000000000001ff") + target[13:]
+    )
+    body = bytes([kind]) + bytes(7) + target + b"\x01\x01" + mac
+    checksum = 0xFFFF - folded_sum(addresses + struct.pack(">II", len(body), 58) + body)
+    body = body[:2] + checksum.to_bytes(2) + body[4:]
+    ip = b"\x60\0\0\0" + len(body).to_bytes(2) + b"\x3a\xff" + addresses
+    return b"\x33\x33\xff" + target[13:] + mac + b"\x86\xdd" + ip + body
 
 
 def frames(*data: bytes) -> list[CapturedFrame]:
@@ -45,19 +56,19 @@ def frames(*data: bytes) -> list[CapturedFrame]:
 
 def test_a_peer_that_answers_nobody_is_silent() -> None:
     asked = arp(1, GUEST_MAC, "192.0.2.10", "192.0.2.3")
-    (line,) = silent(frames(asked, asked), SITE)
+    (line,) = silent(frames(asked, asked), SCENE)
     assert line == "the host peer 192.0.2.3 never answered: the guest asked for its MAC 2 times"
     target = bytes.fromhex("20010db8000000010000000000000002")
-    (line,) = silent(frames(neighbour(135, GUEST_MAC, target)), SITE)
+    (line,) = silent(frames(neighbour(135, GUEST_MAC, target)), SCENE)
     assert "2001:db8:0:1::2 never answered" in line
 
 
 def test_a_peer_that_answers_and_a_stranger_that_does_not_are_no_doubt() -> None:
     asked = arp(1, GUEST_MAC, "192.0.2.10", "192.0.2.3")
-    assert silent(frames(asked, arp(2, HOST_MAC, "192.0.2.3", "192.0.2.10")), SITE) == []
-    assert silent(frames(arp(1, GUEST_MAC, "192.0.2.10", "192.0.2.77")), SITE) == []
+    assert silent(frames(asked, arp(2, HOST_MAC, "192.0.2.3", "192.0.2.10")), SCENE) == []
+    assert silent(frames(arp(1, GUEST_MAC, "192.0.2.10", "192.0.2.77")), SCENE) == []
     target = bytes.fromhex("20010db8000000010000000000000002")
-    assert silent(frames(neighbour(135, GUEST_MAC, target), neighbour(136, HOST_MAC, target)), SITE) == []
+    assert silent(frames(neighbour(135, GUEST_MAC, target), neighbour(136, HOST_MAC, target)), SCENE) == []
 
 
 def sends(*payloads: bytes) -> Plan:

@@ -243,18 +243,6 @@ def test_what_hosts_send_is_not_the_drivers() -> None:
     assert (result.status, result.background) == (Status.PASSED, (("host", 1),))
 
 
-def test_named_background_is_counted_and_not_held_against_the_driver() -> None:
-    plan = several(1)
-    (good,) = packets(plan.predict(SITE), SITE)
-    mdns = replace(good, source=at("192.0.2.10", 5353), destination=at("224.0.0.251", 5353))
-    dhcp = replace(good, source=at("0.0.0.0", 68), destination=at("255.255.255.255", 67), destination_mac=b"\xff" * 6)
-    arp = b"\xff" * 6 + good.source_mac + b"\x08\x06" + bytes(28)
-    result = verdict(plan, SITE, [*raw([good, mdns, dhcp]), arp])
-    assert result.status is Status.PASSED
-    assert result.background == (("arp", 1), ("dhcp", 1), ("mdns", 1))
-    assert result.counts.background == 3
-
-
 def test_a_group_port_to_a_peer_is_not_background() -> None:
     plan = several(1)
     (good,) = packets(plan.predict(SITE), SITE)
