@@ -124,7 +124,7 @@ def test_what_a_record_says_is_text(tmp_path: Path) -> None:
         evidence={"frames": "1-2"},
         earlier=(Attempt(Status.FAILED, HOSTILE, folder="javascript:alert(1)//"),),
     )
-    evidence = {"capture": "javascript:alert(1)", "constructor": "c.log", "log": "a b.log"}
+    evidence = {"capture": "javascript:alert(1)", "constructor": "c.log", "log": "a b.log", "page": "x.html"}
     cells = [
         CellResult("wine", nic, Status.FAILED, cases=(case,), folder=folder, evidence=evidence, timings={name: 1.0})
         for nic, folder, name in (
@@ -140,7 +140,8 @@ def test_what_a_record_says_is_text(tmp_path: Path) -> None:
         page,
         """
         const links = new Set();
-        const look = () => { for (const link of document.querySelectorAll("a")) links.add(link.getAttribute("href")); };
+        const told = link => link.getAttribute("href") + (link.hasAttribute("download") ? " (download)" : "");
+        const look = () => { for (const link of document.querySelectorAll("a")) links.add(told(link)); };
         for (const tile of document.querySelectorAll(".matrix button")) { tile.click(); look(); }
         for (const button of document.querySelectorAll("button.row, .rows button")) { button.click(); look(); }
         let drawn = 0;
@@ -154,7 +155,8 @@ def test_what_a_record_says_is_text(tmp_path: Path) -> None:
         tmp_path / "profile",
     )
     assert (seen["images"], seen.get("strange"), seen["drawn"]) == (0, None, 6)
-    assert set(cast("list[str]", seen["links"])) == {"cells/wine--e1000/c.log", "cells/wine--e1000/a%20b.log"}
+    names = ("c.log", "a%20b.log", "x.html (download)")
+    assert set(cast("list[str]", seen["links"])) == {f"cells/wine--e1000/{name}" for name in names}
 
 
 def test_cases_that_fail_alike_are_one_row_and_one_line_of_the_history(tmp_path: Path) -> None:

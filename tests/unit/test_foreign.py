@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -18,8 +19,8 @@ from harness.capture import tshark
 from harness.cli import run_app
 from harness.errors import UsageError
 from harness.matrix import merge, overview
-from harness.offline import sources
-from harness.report import html
+from harness.offline import recorded, sources
+from harness.report import html, junit, results
 from harness.report.results import CaseResult, CellResult, load
 from harness.report.status import Status
 from tests.unit.test_whole import CAPTURE, PLAN, a_run, edit_plan, edit_record, replayed, without
@@ -282,6 +283,32 @@ def test_a_bad_record_is_one_line(name: str, tmp_path: Path, capsys: pytest.Capt
     code, said = merged(capsys, root, output=tmp_path / "all")
     assert (code, len(said.splitlines())) == (2, 1), said
     assert list(overview.records(tmp_path)) == []
+
+
+STRANGE: list[Any] = [None, True, -1, 1e300, "", "x\n\x1b[31m", "</script>", [], {}, [1], {"a": 1}, "../x", 2**62]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # noqa: ANN401 - any JSON value
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, item in inner for found in places(item, (*path, key)))]
+
+
+def test_a_strange_value_anywhere_in_a_record_is_read_or_refused(tmp_path: Path) -> None:
+    root = a_run(tmp_path)
+    edit_record(root, change_cell(evidence={"console": "c.log"}, timings={"boot": 1.0}, facts={"a": "b"}))
+    text = (root / "results.json").read_text()
+    for path in places(json.loads(text))[1:]:
+        for strange in STRANGE:
+            value = json.loads(text)
+            inner = value
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = strange
+            content = json.dumps(value).encode()
+            with contextlib.suppress(UsageError):
+                recorded.parsed(content, "x")
+            with contextlib.suppress(UsageError):
+                junit.render(results.from_bytes(content, "x"))
 
 
 def test_a_record_that_is_too_large(
