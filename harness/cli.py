@@ -5,7 +5,6 @@ Imports are made inside the commands, so that ``harness --help`` is quick and a 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness import __version__
+from harness import __version__, output_streams, printable
 from harness.commands import nights, runs, scale
 from harness.commands.options import Adapter, Cold, ConfigFile, Driver, Json, NoInstall, Output
 from harness.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, HarnessError, UsageError
@@ -130,8 +129,8 @@ def defects(
     from harness.defects import run as runs
 
     folder = runs.claim(output or Path(tempfile.mkdtemp(prefix="defects-")))
-    record = runs.run(only, folder, lambda line: print(line, file=sys.stderr, flush=True), jobs=jobs)
-    print(record.to_json() if json else "\n".join(runs.lines(record)))
+    record = runs.run(only, folder, lambda line: print(printable.line(line), file=sys.stderr, flush=True), jobs=jobs)
+    print(record.to_json() if json else "\n".join(map(printable.line, runs.lines(record))))
     raise typer.Exit(EXIT_PASSED if record.good else EXIT_FAILED)
 
 
@@ -211,7 +210,7 @@ def image_build(
     from harness.matrix import catalogue
 
     def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(printable.line(text), file=sys.stderr, flush=True)
 
     if guest != "windows":
         print(catalogue.prepare_guest(guest, say, refresh=refresh))
@@ -236,7 +235,7 @@ def image_list(json: Json = False) -> None:
         return
     for entry in found:
         row = _image_row(entry)
-        print(f"{row['name']}  {row['megabytes']:.0f} MB  {row['built']}")
+        print(printable.line(f"{row['name']}  {row['megabytes']:.0f} MB  {row['built']}"))
     for name in unfinished():
         print(f"{name}  not finished: the command that began it goes on", file=sys.stderr)
     if not found:
@@ -300,7 +299,7 @@ def driver_check(
     else:
         for point in points:
             code = f" (Windows error {point.win32_error})" if not point.ok and point.win32_error else ""
-            print(f"{'ok' if point.ok else 'WRONG':5} {point.name}: {point.detail}{code}")
+            print(printable.line(f"{'ok' if point.ok else 'WRONG':5} {point.name}: {point.detail}{code}"))
     raise typer.Exit(EXIT_PASSED if all(point.ok for point in points) else EXIT_FAILED)
 
 
@@ -315,7 +314,7 @@ def driver_sign(
     from harness.drivers import sign
 
     for file in files or [drivers.build().wsksend_sys]:
-        print(sign.sign(file, output / file.name))
+        print(printable.line(str(sign.sign(file, output / file.name))))
     print(f"certificate: {sign.certificate().cer}", file=sys.stderr)
 
 
@@ -341,17 +340,36 @@ def accept(
 
 def run_app(arguments: list[str]) -> int:
     """Run the command line; every error is one line on standard error, and never a traceback."""
+    _end_in_order()
+    with output_streams.patient():
+        code = _run(arguments)
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError as error:  # a disk that takes no more: what was asked for is not all there
+            return _tell(f"cannot write the output: {error.strerror}", "", code or EXIT_LAB)
+        return code
+
+
+def _end_in_order() -> None:
+    """Let a hang-up and a request to end do what Ctrl-C does; one that is ignored (``nohup``) stays ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command; not by typer's ``main``, which takes a reader that has gone for a failure (exit code 1)."""
     command = typer.main.get_command(app)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does: in order
     try:
-        answer = command.main(arguments, prog_name="harness", standalone_mode=False)
+        with command.make_context("harness", list(arguments)) as context:
+            answer = command.invoke(context)
+    except typer.Exit as exit_:
+        return exit_.exit_code
     except HarnessError as error:
         return _tell(error.line(), error.detail, error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, EOFError, typer.Abort):
         return _tell("interrupted", "", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of our output has gone; nothing is wrong
-        return EXIT_LAB
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _tell(f"{error.strerror or error}{where}", _keep_traceback(), EXIT_LAB)
@@ -363,9 +381,9 @@ def run_app(arguments: list[str]) -> int:
 
 
 def _tell(line: str, detail: str, code: int) -> int:
-    print(f"harness: {' '.join(line.split())}", file=sys.stderr)
+    print(f"harness: {printable.line(' '.join(line.split()))}", file=sys.stderr)
     if detail:
-        print(detail, file=sys.stderr)
+        print(printable.block(detail), file=sys.stderr)
     return code
 
 
@@ -383,7 +401,7 @@ def _keep_traceback() -> str:
     try:
         folder = _run_folder or Path(tempfile.mkdtemp(prefix="harness-"))
         path = folder / "traceback.txt"
-        path.write_text(traceback.format_exc(), encoding="utf-8")
+        path.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
     except OSError:
         return ""
     return f"traceback: {path}"

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from harness import adapters
+from harness import adapters, textfile
 from harness.errors import UsageError
 from harness.matrix.cells import HostLab, WindowsOptions
 
@@ -34,9 +34,9 @@ class LabConfig(BaseModel):
     """With a URI: the host's bridge for the control NIC, with a DHCP server on it."""
     control_address: str = ""
     """With a URI: the address that the DHCP server gives to the control NIC."""
-    memory: Annotated[int, Field(ge=128)] | None = None
+    memory: Annotated[int, Field(ge=128, le=1 << 24)] | None = None
     """Guest memory in MiB; absent leaves it to the guest's profile."""
-    states: Annotated[int, Field(ge=1)] = 6
+    states: Annotated[int, Field(ge=1, le=1 << 24)] = 6
     """GiB on the disk that saved guests may take together; the least recently used go first."""
 
     @model_validator(mode="after")
@@ -108,7 +108,7 @@ class Config(BaseModel):
     """Test files or folders; empty runs the regression suite."""
     output: Path | None = None
     """Folder of a run; absent makes a dated one under ``runs/``."""
-    jobs: Annotated[int, Field(ge=1)] | None = None
+    jobs: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Cells at the same time; absent takes the number of cores."""
     lab: LabConfig = LabConfig()
     windows: WindowsConfig = WindowsConfig()
@@ -126,25 +126,29 @@ def load(path: Path | None = None) -> Config:
     file = path or Path(FILE_NAME)
     if path is None and not file.is_file():
         return Config()
+    text = textfile.read(file)
     try:
-        text = file.read_text(encoding="utf-8")
-        value = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is not UTF-8 text") from error
+        value = textfile.toml(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file}:{_toml_reason(error, text)}") from error
     try:
         config = Config.model_validate(value)
     except ValidationError as error:
         raise UsageError(_first_problem(error, file, text)) from error
-    return _relative_to(config, file.parent)
+    except (RecursionError, OverflowError) as error:
+        raise UsageError(f"{file}: a value is nested too deeply or too large") from error
+    try:
+        return _relative_to(config, file.parent)
+    except (RuntimeError, ValueError) as error:  # a home folder of nobody, a NUL in a name
+        raise UsageError(f"{file}: a path in it cannot be used: {error}") from error
 
 
 def _relative_to(config: Config, folder: Path) -> Config:
     def absolute(path: Path) -> Path:
-        return folder / path.expanduser()
+        whole = folder / path.expanduser()
+        if "\0" in str(whole):
+            raise ValueError(f"{str(path)!r} has a NUL in it")
+        return whole
 
     paths: dict[str, Any] = {"suite": tuple(absolute(path) for path in config.suite)}
     paths["driver"] = config.driver and absolute(config.driver)

@@ -139,7 +139,7 @@ def parse(text: Iterable[str]) -> Plan:
                 steps.append(_step(value))
                 if len(steps) > 1 and steps[-1].number <= steps[-2].number:
                     raise _BadLineError(f"step {steps[-1].number} follows step {steps[-2].number}")
-        except (_BadLineError, RecursionError) as error:
+        except (_BadLineError, RecursionError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UsageError(f"operations plan, line {number}: {error}") from None
         counted.add(line)
     if header is None:

@@ -114,7 +114,7 @@ def write_whole(path: Path, content: str | bytes) -> Path:
         OSError: it cannot be written; the old content is still there.
     """
     with whole(path) as file:
-        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+        file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
     return path
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from harness import printable
 from harness.commands import options as shared
 from harness.commands.options import (
     Adapter,
@@ -69,7 +70,7 @@ def matrix(
     if json:
         shared.print_json({"schema": 1, "cells": [row.to_dict() for row in rows]})
     else:
-        print("\n".join(overview.lines(rows)))
+        print("\n".join(map(printable.line, overview.lines(rows))))
 
 
 def nightly(
@@ -112,7 +113,7 @@ def nightly(
 
     if units is not None:
         for path in examples.write(units, Path.cwd()):
-            print(path)
+            print(printable.line(str(path)))
         return
     settings = configuration.load(config)
     request = shared.request_of(
@@ -143,7 +144,7 @@ def nightly(
             now=datetime.now().astimezone(),
         )
     print(markdown.render(done.results, done.comparison))
-    print(f"report: {done.folder / 'index.html'}")
+    print(printable.line(f"report: {done.folder / 'index.html'}"))
     raise typer.Exit(EXIT_INTERRUPTED if done.results.run.interrupted else done.comparison.exit_code())
 
 
@@ -169,7 +170,7 @@ def history(
     if json:
         shared.print_json({"schema": 1, **answer})
     else:
-        print("\n".join(tell.lines(answer, case, limit)))
+        print("\n".join(map(printable.line, tell.lines(answer, case, limit))))
 
 
 def bisect(
@@ -202,9 +203,9 @@ def bisect(
     if json:
         shared.print_json({"schema": 1, **asdict(found)})
     else:
-        print(found.line())
+        print(printable.line(found.line()))
     raise typer.Exit(EXIT_PASSED)
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(printable.line(text), file=sys.stderr)

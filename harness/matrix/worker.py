@@ -123,6 +123,7 @@ def _private_stdout() -> Callable[[dict[str, Any]], None]:
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the clean-up must not be interrupted again
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     raise Interrupted
 
 
@@ -133,6 +134,8 @@ def main(arguments: list[str]) -> int:
     modules.add_users_folders(Path.cwd())
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, _interrupt)
     path = _awaited() if arguments[0] == WAIT else Path(arguments[0])
     if path is None:
         return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness import textfile
 from harness.errors import UsageError
 from harness.report.results import CaseResult, CellResult
 
@@ -65,11 +66,11 @@ def load(path: Path | None) -> tuple[Known, ...]:
     if path is None:
         return ()
     try:
-        entries = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).known
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        entries = _File.model_validate(textfile.toml(textfile.read(path))).known
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: a value is nested too deeply") from error
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import printable
 from harness.errors import EXIT_PASSED, UsageError
 from harness.offline.output import to_json, to_text
 from harness.offline.stretches import Choice
@@ -43,14 +44,14 @@ def replay(source: Path, *, pack: bool, output: Path | None, reader: str, as_jso
     from harness.offline import bundle  # archives are of no use to ``verify``
 
     if pack:
-        print(bundle.pack(source, output))
+        print(printable.line(str(bundle.pack(source, output))))
         return EXIT_PASSED
     cells = []
     for cell in bundle.replay(source, _reader(reader)):
         cells.append(cell)
         if not as_json:
             for line in _replayed(cell):
-                print(line, flush=True)
+                print(printable.line(line), flush=True)
     status = bundle.worst_of(cells)
     if as_json:
         told = [
@@ -91,7 +92,7 @@ def tell(verdict: FileVerdict, *, explain: int, as_json: bool) -> int:
         sys.stdout.write("\n")
     else:
         for line in to_text(verdict, explain):
-            print(line)
+            print(printable.line(line))
     return exit_code([verdict.status])
 
 

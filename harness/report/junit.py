@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from harness.printable import line, xml
 from harness.removal import write_whole
 from harness.report.results import CaseResult, CellResult, Results
 from harness.report.status import Status
 
 FILE_NAME = "junit.xml"
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
 
 def render(results: Results) -> str:
     """The XML text. An inconclusive case is an ``error``, as JUnit has it: the test could not be judged."""
-    suites = ET.Element("testsuites", name=f"harness {results.run.id}")
+    suites = ET.Element("testsuites", name=line(f"harness {results.run.id}"))
     for cell, names in zip(results.cells, results.titles(), strict=True):
         suites.append(_suite(cell, names, results.run.started))
     ET.indent(suites)
@@ -34,8 +33,8 @@ def _suite(cell: CellResult, names: tuple[str, ...], started: str) -> ET.Element
         cases.append(_case(names, CaseResult("cell", cell.status, cell.reason, group="cell")))
     suite = ET.Element(
         "testsuite",
-        name="--".join(names),
-        timestamp=started[:19],
+        name=line("--".join(names)),
+        timestamp=line(started[:19]),
         tests=str(len(cases)),
         failures=str(sum(case.find("failure") is not None for case in cases)),
         errors=str(sum(case.find("error") is not None for case in cases)),
@@ -48,16 +47,12 @@ def _suite(cell: CellResult, names: tuple[str, ...], started: str) -> ET.Element
 
 def _case(names: tuple[str, ...], case: CaseResult) -> ET.Element:
     classname = ".".join((*names, case.group))
-    element = ET.Element("testcase", classname=classname, name=case.name, time=f"{case.seconds:.3f}")
+    element = ET.Element("testcase", classname=line(classname), name=line(case.name), time=f"{case.seconds:.3f}")
     tag = {Status.FAILED: "failure", Status.INCONCLUSIVE: "error", Status.SKIPPED: "skipped"}.get(case.status)
     if tag:
-        verdict = ET.SubElement(element, tag, message=_clean(case.reason or str(case.status)))
+        verdict = ET.SubElement(element, tag, message=line(case.reason or str(case.status)))
         if tag != "skipped":
             verdict.set("type", str(case.status))
             lines = [part for finding in case.findings for part in (finding.line(detail=False), finding.detail) if part]
-            verdict.text = _clean("\n".join((*lines, *case.explained))) or None
+            verdict.text = xml("\n".join((*lines, *case.explained))) or None
     return element
-
-
-def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("�", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from harness.printable import line
 from harness.report.groups import told
 from harness.report.results import Results
 from harness.report.status import Status
@@ -23,7 +24,7 @@ def render(results: Results, comparison: Comparison | None = None) -> str:
     lines = [
         f"### {_SIGN[results.status]} {closing_line(results)}",
         "",
-        f"Run `{results.run.id}`, {results.run.started}.",
+        f"Run `{line(results.run.id)}`, {line(results.run.started)}.",
     ]
     names = results.titles()
     several = any(len(name) > 2 for name in names)
@@ -61,4 +62,6 @@ def _section(title: str, changes: tuple[Change, ...], *, driver: bool) -> list[s
 
 def _plain(text: str) -> str:
     """Text from a run, kept from being markup; a table's row stays one row."""
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in " ".join(text.split()))[:300]
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in line(" ".join(text.split())))[
+        :300
+    ]

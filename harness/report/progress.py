@@ -8,11 +8,11 @@ from collections import Counter
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from harness.matrix.cells import Cell
 from harness.matrix.events import Collected, Event, Note, Phase
+from harness.printable import marked_up as escape
 from harness.report.results import CaseResult, CellResult
 from harness.report.status import Status
 from harness.report.table import STYLE

@@ -51,7 +51,9 @@ def parsed(content: bytes, where: object) -> Any:  # noqa: ANN401 - any JSON val
         UsageError: it is not JSON, is nested too deeply, or holds a number or a text that no record can hold.
     """
     try:
-        value = json.loads(content.decode(), parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
+        value = json.loads(
+            content.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite, parse_int=_whole
+        )
         if b"\\ud" in content.lower():
             json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a surrogate pair is no text
     except RecursionError:

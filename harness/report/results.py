@@ -6,6 +6,7 @@ Every report is made from these values alone and can be made again from the file
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,7 @@ _HEAD = 1 << 16  # bytes at the beginning of a record that hold what is said of 
 FILE_NAME = "results.json"
 PLAN, CAPTURE = "operations.jsonl", "capture.pcapng"
 """A cell's plan and capture, in its folder."""
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 UNLOAD = "harness::the driver unloads"
 """The case that a cell has when the end of the driver was wrong."""
 DAMAGED = "damaged state"
@@ -238,8 +240,9 @@ def case_from_dict(value: dict[str, Any]) -> CaseResult:
 
 
 def dumps(results: Results) -> str:
-    """``results.json`` as text."""
-    return json.dumps(to_dict(results), indent=1, ensure_ascii=False) + "\n"
+    """``results.json`` as text; half a surrogate pair (a name that is not UTF-8) stands in it as its escape."""
+    text = json.dumps(to_dict(results), indent=1, ensure_ascii=False)
+    return _HALF_A_PAIR.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text) + "\n"
 
 
 def write(results: Results, folder: Path) -> Path:

@@ -9,9 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from harness.printable import line as line_of
+from harness.printable import marked_up as escape
 from harness.report.groups import Trouble, told
 from harness.report.results import CaseResult, CellResult, Results
 from harness.report.status import Status, worst
@@ -33,7 +34,7 @@ def show(results: Results, console: Console, folder: Path | None = None) -> None
         console.print(line, markup=True, highlight=False, soft_wrap=True)
     console.print(closing_line(results), highlight=False, soft_wrap=True)
     if folder is not None:
-        console.print(f"report: {folder / 'index.html'}", highlight=False, soft_wrap=True, markup=False)
+        console.print(line_of(f"report: {folder / 'index.html'}"), highlight=False, soft_wrap=True, markup=False)
 
 
 def matrix(results: Results) -> Table:
@@ -41,7 +42,7 @@ def matrix(results: Results) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("cases")
     for words in _names(results):
-        table.add_column(escape("\n".join(words)), justify="right")
+        table.add_column("\n".join(map(escape, words)), justify="right")
     groups = list(dict.fromkeys(case.group for cell in results.cells for case in cell.cases))
     for group in groups:
         fields = [_field([case for case in cell.cases if case.group == group]) for cell in results.cells]

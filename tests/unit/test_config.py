@@ -100,7 +100,7 @@ def test_text_that_is_not_toml_names_the_line(tmp_path: Path) -> None:
 
 def test_bytes_that_are_not_text(tmp_path: Path) -> None:
     file = tmp_path / "harness.toml"
-    file.write_bytes(b"\xff\xfe\x00")
+    file.write_bytes(b"nics = 1\n\xff\x00")
     with pytest.raises(UsageError, match="not UTF-8"):
         load(file)
 
