@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.capture import links
+from harness.capture import fcs, links
 from harness.capture.frames import CapturedFrame
 from harness.capture.origin import Direction
 
@@ -31,6 +31,7 @@ class Interface:
         offset_s: seconds added to each time stamp.
         dropped: frames lost according to its last statistics; ``None`` while there are none.
         frames: how many frames of it have been read.
+        fcs: bytes of frame check sequence at the end of each frame that does not say it itself.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Interface:
     offset_s: int = 0
     dropped: int | None = None
     frames: int = 0
+    fcs: int = 0
 
     def nanoseconds(self, units: int) -> int:
         """A time stamp as nanoseconds since the epoch."""
@@ -54,11 +56,12 @@ class Batch:
         data: the buffer that they lie in.
         first: number of the first one, from 1 as Wireshark counts.
         offsets: where each frame begins in the buffer.
-        captured, original: bytes of each in the file and on the wire.
+        captured, original: bytes of each in the file and on the wire, without the frame check sequence.
         interface: number of each one's interface in ``table``.
         times: time stamp of each in its interface's units.
         table: the interfaces of the section.
         direction: ``Direction`` of each.
+        fcs: bytes of frame check sequence that follow each in the file.
         stride: distance from frame to frame when all of them have one size and interface, else 0.
     """
 
@@ -71,6 +74,7 @@ class Batch:
     times: NDArray[np.uint64]
     table: list[Interface]
     direction: Bytes
+    fcs: Numbers
     stride: int = 0
 
     def __len__(self) -> int:
@@ -89,6 +93,7 @@ class Batch:
             self.times[cut],
             self.table,
             self.direction[cut],
+            self.fcs[cut],
             self.stride,
         )
 
@@ -131,14 +136,16 @@ class Pending:
     """Collects frames one by one until they are a batch."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, int, int, int, int, int]] = []
+        self._rows: list[tuple[int, ...]] = []
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, offset: int, captured: int, original: int, interface: int, time: int, direction: int = 0) -> None:
-        """Append one frame."""
-        self._rows.append((offset, captured, original, interface, time, direction))
+    def add(
+        self, offset: int, captured: int, original: int, interface: int, time: int, direction: int = 0, check: int = 0
+    ) -> None:
+        """Append one frame, whose last ``check`` bytes are the frame check sequence."""
+        self._rows.append((offset, captured, original, interface, time, direction, check))
 
     def take(self, data: Bytes, first: int, table: list[Interface]) -> Batch:
         """The batch of what was collected; begins anew."""
@@ -147,7 +154,13 @@ class Pending:
         offsets, captured, original, interface = (np.array(column, dtype=np.int64) for column in columns[:4])
         times = np.array(columns[4], dtype=np.uint64)
         directions = np.array(columns[5], dtype=np.uint8)
-        return Batch(data, first, offsets, captured, original, interface, times, table, directions)
+        checks = np.array(columns[6], dtype=np.int64)
+        for row in np.flatnonzero(checks).tolist():
+            item = table[int(interface[row])]
+            captured[row], original[row], checks[row] = fcs.without(
+                int(checks[row]), item.link, int(captured[row]), int(original[row])
+            )
+        return Batch(data, first, offsets, captured, original, interface, times, table, directions, checks)
 
 
 def run_length(equal: list[Flags]) -> int:

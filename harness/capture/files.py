@@ -6,8 +6,7 @@ length that lies cannot be read, so reading ends there and ``CaptureFile.damage`
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,18 +15,15 @@ import numpy as np
 
 from harness.capture.batches import Batch, Interface
 from harness.capture.blocks import Blocks
+from harness.capture.pcap_header import Unreadable, is_pcap, read_header
 from harness.capture.records import Records
 from harness.capture.streams import Source
 from harness.errors import UsageError
 
 _CHUNK = 1 << 19  # stays in a core's cache while it is looked at
 _SECTION = b"\x0a\x0d\x0d\x0a"
-_MAGIC = {
-    b"\xd4\xc3\xb2\xa1": ("<", 1_000_000),
-    b"\xa1\xb2\xc3\xd4": (">", 1_000_000),
-    b"\x4d\x3c\xb2\xa1": ("<", 1_000_000_000),
-    b"\xa1\xb2\x3c\x4d": (">", 1_000_000_000),
-}
+_CAPTURE = "capture with dumpcap, tshark or tcpdump"
+_CONVERT = "convert it with editcap -F pcapng, which reads many formats"
 
 
 class CaptureFile:
@@ -49,7 +45,7 @@ class CaptureFile:
         self._have = 0
         self._ended = False
         try:
-            self._fill(24)
+            self._fill(chunk)
             self._reader = self._open_reader()
         except BaseException:
             self._source.close()
@@ -75,6 +71,11 @@ class CaptureFile:
     def frames(self) -> int:
         """Frames read so far."""
         return self._reader.count
+
+    @property
+    def others(self) -> Mapping[str, int]:
+        """What has a frame number in Wireshark and is no frame of a network, by name, counted."""
+        return self._reader.others
 
     @property
     def damage(self) -> str:
@@ -138,11 +139,12 @@ class CaptureFile:
         head = self._buffer[: self._have].tobytes()
         if head[:4] == _SECTION:
             return Blocks()
-        if head[:4] in _MAGIC and len(head) >= 24:
-            order, units = _MAGIC[head[:4]]
-            snap, link = struct.unpack_from(order + "II", head, 16)
-            return Records(order, Interface("", link & 0x0FFFFFFF, snap, units))
+        if is_pcap(head):
+            try:
+                return Records(read_header(head, whole=self._ended))
+            except Unreadable as error:
+                raise UsageError(f"{self.path} {error}", mend=_CONVERT) from None
         if self._source.damage:
             raise UsageError(f"{self.path}: {self._source.damage}")
         what = "is empty" if not head else "is neither a pcap nor a pcapng file"
-        raise UsageError(f"{self.path} {what}", mend="capture with dumpcap, tshark or tcpdump")
+        raise UsageError(f"{self.path} {what}", mend=_CONVERT if head else _CAPTURE)

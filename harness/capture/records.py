@@ -1,4 +1,4 @@
-"""The records of a classic pcap file (draft-ietf-opsawg-pcap): one interface, 16 bytes before each frame."""
+"""The records of a pcap file (draft-ietf-opsawg-pcap) and its variants: one interface, a header before each frame."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import struct
 
 import numpy as np
 
+from harness.capture import fcs
 from harness.capture.batches import Batch, Bytes, Interface, Pending, run_length
-
-MAX_FRAME = 262_144
-"""Longest frame that is believed: libpcap's MAXIMUM_SNAPLEN."""
+from harness.capture.pcap_header import MAX_FRAME, Header, Lengths
 
 _MANY = 4096
 _RUN = 16
@@ -19,34 +18,40 @@ class Records:
     """Cuts the bytes of a pcap file into batches.
 
     Args:
-        order: byte order as ``struct`` writes it.
-        interface: the file's only interface.
+        header: the file's header.
     """
 
-    format = "pcap"
-    start = 24
     dropped: int | None = None
 
-    def __init__(self, order: str, interface: Interface) -> None:
-        self.interfaces = [interface]
+    def __init__(self, header: Header) -> None:
+        self.interfaces = [Interface("", header.link, header.snap, header.units, fcs=header.fcs)]
+        self.format = f"pcap ({header.variant})" if header.variant else "pcap"
+        self.start = header.start
+        self.others: dict[str, int] = {}
+        self._size = header.record
+        self._lengths = header.lengths
         self.count = 0
         self.damage = ""
-        self.need = 16
+        self.need = header.record
         self._patience = 0  # records to read one by one before a run is tried again
-        self._header = struct.Struct(order + "IIII")
-        self._word = np.dtype(order + "u4")
+        self._header = struct.Struct(header.order + "IIII")
+        self._word = np.dtype(header.order + "u4")
 
     def next(self, data: Bytes, at: int, end: int) -> tuple[Batch | None, int]:
         """The next batch between ``at`` and ``end`` and where it ends; no batch when bytes are missing."""
         interface = self.interfaces[0]
         view = data.data
         pending = Pending()
-        while end - at >= 16 and len(pending) < _MANY:
+        while end - at >= self._size and len(pending) < _MANY:
             seconds, fraction, captured, original = self._header.unpack_from(view, at)
+            if self._lengths is Lengths.ORIGINAL_FIRST or (
+                self._lengths is Lengths.SMALLER_IS_CAPTURED and captured > original
+            ):
+                captured, original = original, captured
             if captured > MAX_FRAME:
                 self.damage = f"frame {self.count + len(pending) + 1} says that it is {captured} bytes long"
                 break
-            stride = 16 + captured
+            stride = self._size + captured
             self.need = stride
             if at + stride > end:
                 break
@@ -58,7 +63,7 @@ class Records:
                     batch = self._uniform(data, at, run, stride, captured, original)
                     return batch, at + run * stride
                 self._patience = 4 * _RUN
-            pending.add(at + 16, captured, original, 0, seconds * interface.units + fraction)
+            pending.add(at + self._size, captured, original, 0, seconds * interface.units + fraction, 0, interface.fcs)
             at += stride
         if not pending:
             return None, at
@@ -69,7 +74,7 @@ class Records:
     def _alike(self, view: memoryview, at: int, end: int, stride: int, captured: int) -> bool:
         """Whether it looks as if a run of records of one size began here."""
         self._patience -= self._patience > 0
-        if self._patience or end - at < _RUN * stride:
+        if self._patience or end - at < _RUN * stride or self._lengths is not Lengths.CAPTURED_FIRST:
             return False
         near, far = (self._header.unpack_from(view, at + rows * stride)[2] for rows in (1, _RUN - 1))
         return bool(near == far == captured)
@@ -82,16 +87,19 @@ class Records:
         seconds, fraction = (
             np.ndarray((rows,), self._word, data, at + place, (stride,)).astype(np.uint64) for place in (0, 4)
         )
+        interface = self.interfaces[0]
+        captured, original, check = fcs.without(interface.fcs, interface.link, captured, original)
         batch = Batch(
             data,
             self.count + 1,
-            np.arange(at + 16, at + 16 + rows * stride, stride, dtype=np.int64),
+            np.arange(at + self._size, at + self._size + rows * stride, stride, dtype=np.int64),
             np.broadcast_to(np.int64(captured), rows),
             np.broadcast_to(np.int64(original), rows),
             np.broadcast_to(np.int64(0), rows),
             seconds * np.uint64(self.interfaces[0].units) + fraction,
             self.interfaces,
             np.broadcast_to(np.uint8(0), rows),
+            np.broadcast_to(np.int64(check), rows),
             stride,
         )
         self._book(rows)

@@ -204,7 +204,7 @@ class Splitter:
             taken = stretch.bulk.take(batch)
             if taken.any():
                 stretch.links.add(links.ETHERNET)
-                stretch.guests.update(batch.table[int(at)].name or f"number {at}" for at in _used(batch, taken))
+                stretch.guests.update(_called(batch, int(at)) for at in _used(batch, taken))
                 left = np.flatnonzero(~taken)
         for at in left:
             self._one(batch, int(at), stretch)
@@ -253,7 +253,7 @@ class Splitter:
             cut = len(frame.data) - len(data)
             frame = replace(frame, data=data, length=frame.length - cut)
         if frame.data[6:12] == self._site.guest_mac:
-            stretch.guests.add(interface.name or f"number {int(batch.interface[at])}")
+            stretch.guests.add(_called(batch, int(batch.interface[at])))
         if frame.data[6:12] not in self._peers:
             stretch.links.add(interface.link)
         self._keep(frame)
@@ -282,3 +282,12 @@ def _used(batch: Batch, mask: Flags) -> list[int]:
         return [int(batch.interface[0])]
     present = batch.interface[mask]
     return [int(number) for number in present[firsts(present)]]
+
+
+def _called(batch: Batch, number: int) -> str:
+    """An interface's name, with its number where the name is missing or another interface has it, too."""
+    name = batch.table[number].name
+    if not name:
+        return f"number {number}"
+    alone = sum(item.name == name for item in batch.table) == 1
+    return name if alone else f"{name} (number {number})"

@@ -232,6 +232,8 @@ def _notes(splitter: Splitter, file: CaptureFile, plan: Plan) -> list[str]:
         )
     if splitter.marked and not plan.header.markers:
         notes.append("the plan does not name the secret of its markers: a guest could have sent some of them")
+    for what, count in file.others.items():
+        notes.append(f"frames that are none of a network have a number, too, and are not judged: {count} x {what}")
     if splitter.outside:
         notes.append(f"{splitter.outside} frames lie outside of all cases")
     return notes

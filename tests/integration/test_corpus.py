@@ -13,8 +13,9 @@ import pytest
 from harness.offline.verify import Reader
 from tests.corpus.check import check, told
 from tests.corpus.damages import corpus
+from tests.corpus.kinds import kinds
 
-CORPUS = {item.name: item for item in corpus()}
+CORPUS = {item.name: item for item in (*corpus(), *kinds())}
 
 pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 
