@@ -190,9 +190,9 @@ class Forced:
 class Wsk:
     """The driver under test, as a WSK client: what a test calls ``wsk``."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, numbers: Iterator[int] | None = None) -> None:
         self._recorder = recorder
-        self._numbers = itertools.count()  # next() of it is safe from any thread
+        self._numbers = itertools.count() if numbers is None else numbers  # next() of it is safe from any thread
 
     def open(self, family: Family = AF_INET, category: int = 4) -> tuple[DatagramSocket, ops.Step]:
         """WskSocket alone, whatever comes of it: no bind, no close at the end."""

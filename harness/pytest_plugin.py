@@ -17,16 +17,16 @@ __all__ = ["CellPlugin"]
 NO_LAB = "this test needs a guest: run it with `harness run --suite PATH`"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wsk(request: pytest.FixtureRequest) -> Wsk:
     """The driver under test as a WSK client; outside a cell it says how to run the test."""
-    return _cell(request).session.case.wsk
+    return _cell(request).current_wsk
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wire(request: pytest.FixtureRequest) -> Wire:
     """The DUT network; outside a cell it says how to run the test."""
-    return _cell(request).session.case.wire
+    return _cell(request).current_wire
 
 
 @pytest.fixture

@@ -9,11 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.history.store import sign
-from harness.report.results import Attempt, CaseResult, CellResult
+from harness.report.results import OWN, Attempt, CaseResult, CellResult
 from harness.report.status import Status, worst
-
-OWN = "harness::"
-"""How the ids begin of what is no test of a suite: the end of the driver, say."""
 
 _BY_TIME = frozenset({"missing", "duplicated", "reordered"})
 

@@ -16,8 +16,8 @@ from harness.capture.batches import Batch, Flags
 from harness.capture.frames import CapturedFrame
 from harness.capture.marker import Edge, Marker, decode, on_wire
 from harness.capture.origin import Direction, is_host
+from harness.model.carried import Carried, predict_after
 from harness.model.datagram import Prediction
-from harness.model.predict import predict
 from harness.model.site import Site
 from harness.plan import Plan
 from harness.verify.bulk import Bulk
@@ -102,6 +102,11 @@ class Splitter:
         for step in plan.steps:
             self._steps.setdefault(step.case, []).append(step)
         self.acted = frozenset(self._steps)
+        carried = Carried()
+        self._before: dict[str, tuple[Step, ...]] = {}
+        for case, steps in self._steps.items():
+            self._before[case] = carried.before(steps)
+            carried.add(steps)
         self.cases = tuple(dict.fromkeys((*self._steps, *(closing.case for closing in plan.closings if closing.case))))
         self.whole = self._new("", plan.steps)
         self.stretches: dict[str, Stretch] = {}
@@ -136,7 +141,7 @@ class Splitter:
         self._frames(batch.part(start, len(batch)))
 
     def _new(self, case: str, steps: tuple[Step, ...]) -> Stretch:
-        predictions = predict(steps, self._site)
+        predictions = predict_after(self._before.get(case, ()), steps, self._site)
         return Stretch(case, steps, predictions, Bulk(predictions, self._site.partial_checksum))
 
     def _markers(self, batch: Batch) -> Flags:

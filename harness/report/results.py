@@ -28,7 +28,10 @@ FILE_NAME = "results.json"
 PLAN, CAPTURE = "operations.jsonl", "capture.pcapng"
 """A cell's plan and capture, in its folder."""
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
-UNLOAD = "harness::the driver unloads"
+OWN = "harness::"
+"""How the ids begin of what is no test of a suite."""
+
+UNLOAD = f"{OWN}the driver unloads"
 """The case that a cell has when the end of the driver was wrong."""
 DAMAGED = "damaged state"
 """Fact of a cell whose saved state was found damaged after a case had failed: the cell is run again, once."""

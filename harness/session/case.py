@@ -35,6 +35,8 @@ class Case:
         trial: it counts in no result.
         extent: where it lies in the record, once it is closed.
         seen: its frames, once they were looked at; of a large case those that were looked at one by one.
+        open: it has its start marker, and is not judged yet.
+        before: steps of earlier cases on sockets that this one uses.
         predictions: the model's, once they were made.
         closing_so_far: how it ended on the wire and in the driver, once it is judged; its test may add to that.
         verdict: on its frames, once it is judged.
@@ -52,6 +54,8 @@ class Case:
     trial: bool = False
     extent: Extent = field(default_factory=Extent)
     seen: Sequence[CapturedFrame] = ()
+    open: bool = False
+    before: tuple[Step, ...] = ()
     predictions: Sequence[Prediction] | None = None
     closing_so_far: Closing | None = None
     verdict: CaseVerdict = field(default_factory=CaseVerdict)
@@ -90,6 +94,22 @@ class Case:
         forced = [describe(step.operation) for step in self.steps if isinstance(step.operation, Force)]
         evidence = {"frames": f"{self.extent.first}-{self.extent.last}"} if self.extent.first else {}
         return evidence | ({"provider told": "; ".join(dict.fromkeys(forced))} if forced else {})
+
+
+@dataclass
+class Between:
+    """What fixtures of a wider scope do between cases.
+
+    Args:
+        case: what becomes of it.
+        outer: the case that goes on afterwards.
+        begun, open: whether they used the driver, and whether their case has its start marker.
+    """
+
+    case: Case
+    outer: Case | None
+    begun: bool = False
+    open: bool = False
 
 
 def raised(closing: Closing, error: BaseException | None) -> Closing:

@@ -23,3 +23,10 @@ def since(now: Accounts | None, before: Accounts | None) -> Accounts | None:
     if now is None or before is None or now.sends < before.sends:
         return now
     return Accounts(*(new - old for new, old in zip(astuple(now), astuple(before), strict=True)))
+
+
+def added(sums: Accounts | None, more: Accounts) -> Accounts:
+    """The sum of what several cases left in a driver."""
+    if sums is None:
+        return more
+    return Accounts(*(one + other for one, other in zip(astuple(sums), astuple(more), strict=True)))

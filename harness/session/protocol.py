@@ -10,7 +10,7 @@ import unittest
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -18,6 +18,7 @@ from _pytest.runner import runtestprotocol
 from harness.api import ProviderUnreachable, Wire, Wsk
 from harness.errors import HarnessError, Interrupted, LabError, UsageError, interruption
 from harness.report.status import Status
+from harness.session.current import Current
 from harness.session.deadline import CASE_SECONDS, CaseTimeout, CaseTimeoutError, Deadline
 from harness.session.ledger import STRICT, Ending, Ledger, Raised, Report
 from harness.session.session import Session
@@ -63,21 +64,24 @@ class CellPlugin:
         self.interrupted = False
         self._running = _Running("")
         self._logging = False
+        self.current_wsk = cast(Wsk, Current(lambda: session.current.wsk))
+        self.current_wire = cast(Wire, Current(lambda: session.current.wire))
+        self._wide = False
         self.namesakes: list[str] = []
         self._collected: list[str] = []
         self._known: dict[str, str] = {}
         self._files: dict[str, Path] = {}
         self._counted: set[str] = set()
 
-    @pytest.fixture
+    @pytest.fixture(scope="session")
     def wsk(self) -> Wsk:
-        """The driver under test as a WSK client."""
-        return self.session.case.wsk
+        """The driver under test as a WSK client, of whatever case or wider fixture runs."""
+        return self.current_wsk
 
-    @pytest.fixture
+    @pytest.fixture(scope="session")
     def wire(self) -> Wire:
-        """The DUT network."""
-        return self.session.case.wire
+        """The DUT network, likewise."""
+        return self.current_wire
 
     @pytest.fixture
     def provider(self) -> None:
@@ -197,7 +201,17 @@ class CellPlugin:
         """Begin the case before the first fixture that is the test's own."""
         if fixturedef.scope == "function":
             self._begin()
-        return (yield)
+            return (yield)
+        outermost = not self._wide
+        self._wide = True
+        if outermost:
+            self.session.between(f"{fixturedef.scope} fixture {fixturedef.argname} before {self._running.case}")
+        try:
+            return (yield)
+        finally:
+            if outermost:
+                self._wide = False
+                self.session.end_between()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -242,6 +256,7 @@ class CellPlugin:
         Returns:
             whether there is anything that the suite has a result of.
         """
+        self.session.end_wider()
         missed = self.ledger.missed()
         for case, why in missed.items():
             self.session.without_run(case, Ending(doubts=(why,)))
@@ -271,6 +286,7 @@ class CellPlugin:
     def _begin(self) -> None:
         running = self._running
         if not running.begun:
+            self.session.end_between()
             running.begun = True
             self.session.begin_case(running.case)
             running.open = True
@@ -285,6 +301,7 @@ class CellPlugin:
             if running.open:
                 skipped = bool(running.errors) and all(isinstance(error, _SKIPS) for error in running.errors)
                 self.session.judge_case(_worst(running.errors), skipped=skipped)
+        self.session.between(f"wider fixtures after {running.case}")
 
     def _end(self, item: pytest.Item, reports: list[pytest.TestReport]) -> None:
         """End the case, exactly once, and make pytest's reports say what became of it."""
@@ -292,6 +309,7 @@ class CellPlugin:
         entry = self.ledger[running.case]
         for when, error in running.told.items():
             self._note(item, when, error)
+        self.session.end_between()
         try:
             self._begin()
         except LabError as error:
@@ -302,6 +320,7 @@ class CellPlugin:
         entry.covered = bool(marks) and marks[0].kwargs.get("raises") is None
         status = self.session.finish_case(entry.ending())
         self.ledger.end(running.case, bad=status in _BAD)
+        self.session.between(f"wider fixtures at the end, after {running.case}")
         _amend(reports, status, self.session.case.reason)
 
     def _note(self, item: pytest.Item, when: str, error: BaseException) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 import traceback
@@ -18,13 +19,13 @@ from harness.api import Wire, Wsk
 from harness.capture.frames import Integrity
 from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.matrix.events import Begun, Collected, encode
-from harness.model.predict import predict
+from harness.model.carried import Carried, predict_after
 from harness.model.site import Site
-from harness.report.results import UNLOAD, CaseResult
+from harness.report.results import OWN, UNLOAD, CaseResult
 from harness.report.status import Status
-from harness.session.case import Case, ended_by, raised, with_ending
+from harness.session.case import Between, Case, ended_by, raised, with_ending
 from harness.session.deadline import CALL_SECONDS, CaseTimeout, CaseTimeoutError, bounded
-from harness.session.expectations import frames_of, since
+from harness.session.expectations import added, frames_of, since
 from harness.session.lab import Lab, Unknown, unvouched
 from harness.session.ledger import Ending
 from harness.session.parts import Capture, DriverUnderTest, PeerSender
@@ -41,6 +42,9 @@ from harness.wsk.types import Address
 SETTLE_SECONDS = 2.0
 """How long the last frames of a case may take from the driver's completion to the bridge before they are missing."""
 
+
+WIDER = f"{OWN}fixtures of a wider scope"
+"""The case that holds what all such fixtures together left behind."""
 
 _UNSEEN = CaseVerdict()
 """Of a case whose frames nobody judged."""
@@ -79,10 +83,14 @@ class Session:
         self._case: Case | None = None
         self._lost = ""
         self._held: Accounts | None = None
+        self._wide: Accounts | None = None
         self.results: list[CaseResult] = []
         self.verifying = 0.0  # seconds spent on ending cases: accounts, the last frames, verdicts
         self._folder = folder
         self._trials = 0
+        self._numbers = itertools.count()
+        self._carried = Carried()
+        self._between: Between | None = None
         self._turn = threading.RLock()  # one call on the driver at a time, whatever thread of a test makes it
         self._late = Late(site)
         self._asked: frozenset[Address] = frozenset()
@@ -106,6 +114,14 @@ class Session:
         """Tell which cases there are, before the first begins."""
         self._emit(encode(Collected(len(ids), tuple(ids))))
 
+    @property
+    def current(self) -> Case:
+        """The case that a fixture's or a test's calls belong to: the one that runs, or one of wider fixtures."""
+        between = self._between
+        if between is not None and not between.begun and not (self._case is not None and self._case.open):
+            return between.case
+        return self.case
+
     def announce(self, name: str, seconds: float) -> None:
         """Tell which case begins and how long it may take: the parent names it should the worker die in it."""
         self._emit(encode(Begun(plain(name), seconds)))
@@ -116,6 +132,7 @@ class Session:
         Threads of a test take turns. A LabError counts for the case whoever catches it.
         """
         with self._turn:
+            self._enter_between()
             case = self.case
             deferred, case.deferred = case.deferred, []
             before = len(case.steps) + len(deferred)
@@ -129,6 +146,7 @@ class Session:
     def defer(self, operation: Operation) -> None:
         """Execute an operation before whatever comes next, or when the case ends (``harness.api.Recorder``)."""
         with self._turn:
+            self._enter_between()
             self.case.deferred.append(operation)
 
     def trial(self, body: Callable[[Wsk, Wire], None]) -> str:
@@ -200,10 +218,14 @@ class Session:
         Raises:
             LabError: the guest or the capture was lost earlier, or the start marker does not appear.
         """
-        self._case = Case(plain(name), Wsk(self), Wire(self._site, self), time.monotonic())
+        self._begin(self._fresh(name))
+
+    def _begin(self, case: Case) -> None:
+        self._case = case
         if self._lost:
             raise LabError(f"not run: {self._lost}")
-        self._capture.begin(self._case.name)
+        self._capture.begin(case.name)
+        case.open = True
 
     def end_case(self, error: BaseException | None) -> Status:
         """Judge the running case and record its result; ``error`` is what it raised, if anything."""
@@ -249,9 +271,55 @@ class Session:
         note = f"passed, though marked xfail: {ending.xpass}".rstrip(": ") if ending.xpass is not None else ""
         return self._finish(with_ending(before, ending, case.errors, status), note)
 
+    def between(self, name: str) -> None:
+        """What comes now is done by fixtures of a wider scope: a case of its own, should they use the driver.
+
+        Args:
+            name: of that case; it holds no books, for what such a fixture opens stays open.
+        """
+        self._between = Between(self._fresh(f"{OWN}{name}"), self._case)
+
+    def end_between(self) -> None:
+        """Judge what fixtures of a wider scope have done, and go on with the case that was running."""
+        between, self._between = self._between, None
+        if between is None or not between.begun:
+            return
+        if between.open:
+            self.judge_case()
+            closing = self.case.closing_so_far or self.case.closing
+            if closing.accounts is not None:
+                self._wide = added(self._wide, closing.accounts)
+                self._conclude(replace(closing, accounts=None), self.case.verdict)
+            self.finish_case(Ending())
+        self._case = between.outer
+
+    def end_wider(self) -> None:
+        """Hold the books of all fixtures of a wider scope against nothing, once the last of them is torn down."""
+        self.end_between()
+        if self._wide is not None:
+            self._case = self._fresh(WIDER)
+            self._finish(Closing(WIDER, accounts=self._wide))
+
+    def _enter_between(self) -> None:
+        """Open the case of a fixture of a wider scope at its first operation."""
+        between = self._between
+        if between is None or between.begun:
+            return
+        between.begun = True
+        outer = self._case
+        if outer is not None and outer.open:
+            what = "a fixture of a wider scope uses the driver for the first time in the middle of a test"
+            raise UsageError(what, mend="name it among the test's arguments, so that it is set up before the test")
+        self._begin(between.case)
+        between.open = True
+
+    def _fresh(self, name: str) -> Case:
+        """A case that has just begun."""
+        return Case(plain(name), Wsk(self, self._numbers), Wire(self._site, self), time.monotonic())
+
     def without_run(self, name: str, ending: Ending) -> Status:
         """The result of a case that never began, or of something that is no test."""
-        self._case = Case(plain(name), Wsk(self), Wire(self._site, self), time.monotonic())
+        self._case = self._fresh(name)
         return self.finish_case(ending)
 
     def _unjudged(self, case: Case) -> Status:
@@ -398,7 +466,9 @@ class Session:
             now = self._settle()
         accounts = since(now, self._held)
         self._held = now
-        case.predictions = predictions = predict(case.steps, self._site)
+        case.before = self._carried.before(case.steps)
+        self._carried.add(case.steps)
+        case.predictions = predictions = predict_after(case.before, case.steps, self._site)
         self._capture.end(case.name, sum(frames_of(prediction) for prediction in predictions), SETTLE_SECONDS)
         case.extent = self._capture.extent(case.name)
         integrity = self._capture.integrity(case.name)
@@ -407,7 +477,8 @@ class Session:
             from harness.session.large import judge_large  # late: numpy costs every cell's start, and few cells need it
 
             recorded = self._capture.recorded(case.name)
-            verdict, case.seen = judge_large(recorded, case.name, case.steps, integrity, self._site, self._asked)
+            steps = (*case.before, *case.steps)
+            verdict, case.seen = judge_large(recorded, case.name, steps, integrity, self._site, self._asked)
         else:
             case.seen = self._capture.frames(case.name)
             verdict = judge(predictions, case.steps, case.seen, integrity, self._site, asked=self._asked)
@@ -432,12 +503,13 @@ class Session:
         """The verdict of the running case with this closing."""
         case = self.case
         if case.predictions is None:
-            case.predictions = predict(case.steps, self._site)
+            case.predictions = predict_after(case.before, case.steps, self._site)
         return closed(case.verdict, closing, case.predictions)
 
     def _conclude(self, closing: Closing, verdict: CaseVerdict = _UNSEEN) -> Status:
         """The case is judged; its test may still add to that."""
         case = self.case
+        case.open = False
         case.closing_so_far, case.verdict = closing, verdict
         whole = self._whole(closing)
         case.reason = whole.reason

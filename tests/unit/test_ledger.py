@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import LabError
 from harness.matrix.cells import Cell, CellJob
-from harness.report.results import UNLOAD
+from harness.report.results import OWN, UNLOAD
 from harness.report.status import Status
 from harness.session.suite import SUITE_LOG, run_suite
 from harness.verifier.findings import Symbols, findings, parse
@@ -59,7 +59,10 @@ class Suite:
         assert len({result.id for result in results}) == len(results), "a case has two results"
         for result in results:
             result.reason.encode()
-        return {result.name: (result.status, result.reason) for result in results}
+        return {
+            result.id if result.id.startswith(OWN) else result.name: (result.status, result.reason)
+            for result in results
+        }
 
     @property
     def log(self) -> str:
@@ -410,3 +413,74 @@ def test_a_line_of_the_verifier_that_cannot_be_read_is_no_pass(suite: Suite) -> 
     status, reason = suite.run(GOOD)["test_good"]
     assert status is Status.INCONCLUSIVE
     assert "the verifier's log holds a line that cannot be read" in reason
+
+
+WIDE = """
+    @pytest.fixture(scope="{scope}")
+    def shared(wsk, wire):
+        with wsk.datagram_socket() as opened:
+            wire.expect(opened.send_to(b"before", wire.peer(9)))
+            yield opened
+            wire.expect{end}(opened.send_to(b"after", wire.peer(9)))
+
+    class TestOne:
+        def test_first(self, shared, wire):
+            wire.expect(shared.send_to(b"one", wire.peer(9)))
+
+        def test_second(self, shared, wsk, wire):
+            wire.expect(shared.send_to(b"two", wire.peer(9)))
+            send(wsk, wire)
+"""
+
+
+@pytest.mark.parametrize("scope", ["class", "module", "package", "session"])
+def test_fixtures_of_a_wider_scope_have_cases_and_books_of_their_own(suite: Suite, scope: str) -> None:
+    found = suite.run(WIDE.format(scope=scope, end=""))
+    assert [status for status, _ in found.values()] == [Status.PASSED] * 5, found
+    assert [result.datagrams.matched for result in suite.cell.session.results] == [1, 1, 1, 2, 0]
+    wrong = suite.run(WIDE.format(scope=scope, end="_nothing"))
+    assert (wrong["test_first"][0], wrong["test_second"][0]) == (Status.PASSED, Status.PASSED)
+    assert [status for status, _ in wrong.values()].count(Status.FAILED) == 1
+
+
+def test_a_socket_that_a_wider_fixture_never_closes_fails_no_test(suite: Suite) -> None:
+    class Books:
+        """Counts sockets as the driver does."""
+
+        def __init__(self, suite: Suite) -> None:
+            self._every = suite.cell.bridge.every
+
+        def __call__(self) -> op.Accounts:
+            opened = sum(isinstance(step.operation, op.Open) for step in self._every)
+            return op.Accounts(sockets=opened - sum(isinstance(step.operation, op.Close) for step in self._every))
+
+    suite.cell.driver.accounts = Books(suite)  # type: ignore[method-assign]
+    leaks = """
+        @pytest.fixture(scope="module")
+        def shared(wsk):
+            return wsk.open()[0]
+
+        def test_first(shared):
+            pass
+
+        def test_good(shared, wsk, wire):
+            send(wsk, wire)
+    """
+    found = suite.run(leaks)
+    assert found["test_first"][0] is found["test_good"][0] is Status.PASSED, found
+    assert "accounts.sockets expected 0, seen 1" in found["harness::fixtures of a wider scope"][1]
+
+
+def test_a_wider_fixture_that_is_asked_for_in_the_middle_of_a_test_is_refused(suite: Suite) -> None:
+    late = """
+        @pytest.fixture(scope="module")
+        def shared(wsk):
+            return wsk.open()[0]
+
+        def test_late(wsk, wire, request):
+            send(wsk, wire)
+            request.getfixturevalue("shared")
+    """
+    status, reason = suite.run(late)["test_late"]
+    assert status is Status.FAILED
+    assert "in the middle of a test; name it among the test's arguments" in reason

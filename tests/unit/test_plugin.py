@@ -20,7 +20,8 @@ class FakeSession:
     """Stands for a cell's session: one case, and what the plugin told of it."""
 
     def __init__(self, broken: HarnessError | None = None) -> None:
-        self.case = SimpleNamespace(wsk="the driver", wire="the network", reason="")
+        wsk, wire = SimpleNamespace(of="the driver"), SimpleNamespace(of="the network")
+        self.case = self.current = SimpleNamespace(wsk=wsk, wire=wire, reason="")
         self.told: list[str] = []
         self._broken = broken
 
@@ -34,6 +35,14 @@ class FakeSession:
     def collected(self, ids: Sequence[str]) -> None:
         assert len(ids) == 1
 
+    def between(self, name: str) -> None:
+        """Nothing is done between cases."""
+
+    def end_between(self) -> None:
+        """Nothing was."""
+
+    end_wider = end_between
+
     def judge_case(self, error: BaseException | None = None, *, skipped: bool = False) -> Status:
         self.told.append(f"judged: {error}")
         return Status.PASSED
@@ -43,7 +52,7 @@ class FakeSession:
         return Status.INCONCLUSIVE if ending.doubts else Status.FAILED if ending.failure else Status.PASSED
 
 
-BODY = "def test_one(wsk, wire):\n    assert (wsk, wire) == ('the driver', 'the network')\n"
+BODY = "def test_one(wsk, wire):\n    assert (wsk.of, wire.of) == ('the driver', 'the network')\n"
 
 
 def run(folder: Path, session: FakeSession, *arguments: str, body: str = BODY) -> pytest.ExitCode | int:

@@ -14,7 +14,7 @@ from harness.capture import pcapng, tshark
 from harness.capture.frames import CapturedFrame, Dissection, Extent, Integrity, Recorded
 from harness.capture.marker import Edge
 from harness.errors import Failure, LabError
-from harness.model.predict import predict
+from harness.model.carried import Carried, predict_after
 from harness.pytest_plugin import CellPlugin
 from harness.report.results import CaseResult
 from harness.report.status import Status
@@ -72,17 +72,19 @@ class Bridge:
         self.data: list[bytes] = []
         self.steps: list[op.Step] = []
         self.every: list[op.Step] = []
+        self.carried = Carried()
         self.change: Callable[[list[bytes]], list[bytes]] = lambda frames: frames
         self.trust = Integrity()
         self.started: list[str] = []
 
     def begin(self, case: str) -> None:
+        self.carried.add(self.steps)
         self.steps.clear()
         self.started.append(case)
 
     def end(self, case: str, frames: int | None, seconds: float) -> None:
         """Nothing can be late."""
-        self.data = self.change(raw(packets(predict(self.steps, SITE), SITE)))
+        self.data = self.change(raw(packets(predict_after(self.carried.before(self.steps), self.steps, SITE), SITE)))
 
     def extent(self, case: str) -> Extent:
         return Extent(1, len(self.data), time.time_ns(), len(self.data) > self.most) if self.data else Extent()
