@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from harness import children
+from harness import children, ownership
 from harness.accept import observations, report
 from harness.errors import EXIT_PASSED, UsageError
 from harness.guests import windows
@@ -29,7 +29,7 @@ def run(name: str, folder: Path, steps: tuple[str, ...], *, as_json: bool = Fals
         raise UsageError(
             f"no image of a Windows guest {name!r} (there are: {known})", mend="`harness image build windows` makes one"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = ownership.claim(folder, ours=lambda place: (place / report.JSON_FILE).is_file())
     argv = children.python("harness.accept.worker", name, str(folder.absolute()), *steps)
     code = children.run_worker(namespace.command(argv))
     text = folder / report.TEXT_FILE

@@ -192,7 +192,16 @@ def claim(folder: Path) -> Path:
     Raises:
         UsageError: it holds something else, or another process works in it.
     """
-    return ownership.claim(folder, ours=lambda place: (place / "defects.json").is_file())
+    return ownership.claim(folder, ours=_holds_record)
+
+
+def _holds_record(folder: Path) -> bool:
+    """Whether a folder holds the record of an earlier run over defects."""
+    try:
+        record = json.loads((folder / "defects.json").read_text(encoding="utf-8"))
+        return bool(record["schema"] == SCHEMA and "defects" in record and "clean" in record)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 def lines(record: Record) -> list[str]:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from harness import ownership
 from harness.errors import UsageError, writing
-from harness.matrix import evidence
+from harness.matrix import evidence, launch
 from harness.report import reading
-from harness.report.results import FILE_NAME, CellResult, Results, load, write
+from harness.report.results import CellResult, Results, load, write
 from harness.report.status import Status, worst
 
 _MUST_MATCH = ("harness", "drivers")
@@ -91,7 +91,7 @@ def _require_own(output: Path, runs: Sequence[Path]) -> None:
     if any(run.resolve() in (output.resolve(), *output.resolve().parents) for run in runs):
         what = f"{output} is, or lies in, one of the runs that are merged"
         raise UsageError(what, mend="name another folder with -o")
-    ownership.claim(output, ours=lambda folder: (folder / FILE_NAME).is_file())
+    ownership.claim(output, ours=launch.holds_run)
 
 
 def _agreed(folder: Path, cell: CellResult) -> CellResult:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness import ownership, removal
 from harness.errors import UsageError
 
 NAMES = ("harness-nightly.service", "harness-nightly.timer", "github-workflow.yml")
@@ -16,7 +17,7 @@ def write(folder: Path, work: Path) -> list[Path]:
     """Write all files into ``folder``; the service runs in ``work`` with this Python.
 
     Raises:
-        UsageError: the folder cannot be written.
+        UsageError: the folder holds something else, or cannot be written.
     """
     environment = Environment(
         loader=PackageLoader("harness.nightly"),
@@ -26,11 +27,15 @@ def write(folder: Path, work: Path) -> list[Path]:
     )
     written = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in NAMES:
-            text = environment.get_template(f"{name}.j2").render(python=sys.executable, work=work)
-            (folder / name).write_text(text, encoding="utf-8")
-            written.append(folder / name)
+        with ownership.claimed(folder, ours=_holds_examples):
+            for name in NAMES:
+                text = environment.get_template(f"{name}.j2").render(python=sys.executable, work=work)
+                written.append(removal.write_whole(folder / name, text))
     except OSError as error:
         raise UsageError(f"cannot write {error.filename}: {error.strerror}") from error
     return written
+
+
+def _holds_examples(folder: Path) -> bool:
+    """Whether a folder holds the examples that an older version wrote, and nothing else."""
+    return {path.name for path in folder.iterdir()} == set(NAMES)

@@ -41,9 +41,9 @@ def run(request: launch.Request, command: Sequence[str], output: Path | None) ->
     cells = request.cells()
     if len(cells) > 1:
         raise UsageError(f"a shell has one guest, not {', '.join(map(str, cells))}", mend="--guest, --nic or --include")
-    with Watcher(Console(stderr=True)) as watcher:  # ends before the terminal is somebody else's
-        prepared = launch.prepare(request, watcher)
     with _folder(output) as folder:
+        with Watcher(Console(stderr=True)) as watcher:  # ends before the terminal is somebody else's
+            prepared = launch.prepare(request, watcher)
         job = launch.job_of(request, prepared, cells[0], "shell", folder)
         line = [subprocess.list2cmdline(command)] if command else []
         argv = matrix.command(job.save(), isolated=job.isolated, worker=WORKER)
