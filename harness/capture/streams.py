@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
-from harness import children
+from harness import children, inside
 from harness.errors import UsageError
 
 _MAGIC = (
@@ -28,6 +28,9 @@ _MAGIC = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\x04\x22\x4d\x18", "lz4"),
 )
+MOST_UNCOMPRESSED = 16 << 30
+"""Bytes that are read of a compressed file: few bytes can stand for more than anybody would wait for."""
+
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, OSError, RuntimeError, ValueError)
 
 
@@ -44,11 +47,12 @@ class Source:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damage = ""
+        self._given = 0
         self._process: subprocess.Popen[bytes] | None = None
         try:
             if path.is_dir():
                 raise UsageError(f"{path} is a folder, not a capture file")
-            self._file: IO[bytes] = path.open("rb", buffering=0)
+            self._file: IO[bytes] = inside.named_file(path)
             head = self._file.read(6)
             self._file.seek(0)
         except OSError as error:
@@ -79,6 +83,12 @@ class Source:
             self.damage = f"the {self.compression} data cannot be read to their end ({error})"
         if done < len(view) and not self.damage:
             self._check_process()
+        self._given += done
+        if self.compression and self._given > MOST_UNCOMPRESSED:
+            what = (
+                f"{self.path} uncompresses to more than the {MOST_UNCOMPRESSED >> 30} GiB that are read of such a file"
+            )
+            raise UsageError(what, mend="uncompress it to a file first, which may be of any size")
         return done
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from harness.model.carried import Carried, predict_after
 from harness.model.site import Site
 from harness.report.results import OWN, UNLOAD, CaseResult
 from harness.report.status import Status
+from harness.session.alive import signs_of_life
 from harness.session.case import Between, Case, ended_by, raised, with_ending
 from harness.session.deadline import CALL_SECONDS, CaseTimeout, CaseTimeoutError, bounded
 from harness.session.expectations import added, frames_of, since
@@ -478,10 +479,12 @@ class Session:
 
             recorded = self._capture.recorded(case.name)
             steps = (*case.before, *case.steps)
-            verdict, case.seen = judge_large(recorded, case.name, steps, integrity, self._site, self._asked)
+            with signs_of_life(self._emit):
+                verdict, case.seen = judge_large(recorded, case.name, steps, integrity, self._site, self._asked)
         else:
             case.seen = self._capture.frames(case.name)
-            verdict = judge(predictions, case.steps, case.seen, integrity, self._site, asked=self._asked)
+            with signs_of_life(self._emit):
+                verdict = judge(predictions, case.steps, case.seen, integrity, self._site, asked=self._asked)
         verdict = self._late.named(case.name, verdict, predictions, case.seen)
         closing = replace(
             case.closing, accounts=accounts, findings=tuple(self.watch.findings()), doubts=tuple(doubts_of(integrity))
