@@ -33,6 +33,7 @@ CONTROL_HOST, CONTROL_GUEST = IPv4Address("198.51.100.1"), IPv4Address("198.51.1
 _PREFIX = {4: 24, 6: 64}
 _IFA_F_NODAD = 0x02
 _PROTO_ICMP, _PROTO_ICMPV6 = 1, 58
+_FORWARDED = 0xFFF8  # of 01:80:C2:00:00:00 to 0F by the last digit; the kernel lets nobody have 00 to 02 forwarded
 
 _SILENCE = {
     "net/ipv4/ip_forward": "0",
@@ -73,7 +74,14 @@ class LabNetwork(Bridges):
         self._netlink.link("set", index=self._index("lo"), state="up")
         for name, mac in ((DUT_BRIDGE, DUT_BRIDGE_MAC), (CONTROL_BRIDGE, CONTROL_BRIDGE_MAC)):
             self._netlink.link(
-                "add", ifname=name, kind="bridge", address=mac, br_stp_state=0, br_forward_delay=0, br_mcast_snooping=0
+                "add",
+                ifname=name,
+                kind="bridge",
+                address=mac,
+                br_stp_state=0,
+                br_forward_delay=0,
+                br_mcast_snooping=0,
+                br_group_fwd_mask=_FORWARDED,
             )
         dut, control = self._index(DUT_BRIDGE), self._index(CONTROL_BRIDGE)
         self._netlink.link("set", index=dut, mtu=self._mtu)

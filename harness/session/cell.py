@@ -31,6 +31,7 @@ from harness.lab.network import (
     LabNetwork,
 )
 from harness.lab.peers import Peers
+from harness.lab.reserved import ReservedFrames
 from harness.matrix import catalogue
 from harness.matrix.cells import CellJob
 from harness.matrix.events import Note, Phase, encode
@@ -116,7 +117,8 @@ def run_cell(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None]
             network = stack.enter_context(_network(job))
             peers = stack.enter_context(Peers())
             site = site_of(guest, nic, network)
-            capture = _capture(job.folder, network)
+            reserved = stack.enter_context(ReservedFrames(network.dut))
+            capture = _capture(job.folder, network, reserved)
             alive = _dhcp(job, network, stack)
             machine = _machine(job, guest, nic, network, notes, stack)
         header = Header(job.run_id, site.profile.name, site.to_json(), str(job.cell), markers=capture.secret)
@@ -158,11 +160,11 @@ def run_cell(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None]
                 _require_silence(capture, guest.silence_seconds)
         session, driver = ready.session, ready.driver
         session.watch = driver
-        session.lab = CellLab(machine, stack.enter_context(_disturbances(machine)))
+        session.lab = CellLab(machine, stack.enter_context(_disturbances(machine)), reserved)
 
         def settled() -> None:
             """A machine that was started again has other taps, and must be as silent as at first."""
-            session.lab = CellLab(machine, stack.enter_context(_disturbances(machine)))
+            session.lab = CellLab(machine, stack.enter_context(_disturbances(machine)), reserved)
             _require_silence(capture, guest.silence_seconds)
 
         if guest.crash_seconds:
@@ -206,13 +208,13 @@ def _network(job: CellJob) -> Bridges:
     return HostNetwork(job.host.bridge, job.host.control_bridge) if job.host else LabNetwork(nics.get(job.cell.nic).mtu)
 
 
-def _capture(folder: Path, network: Bridges) -> CaptureSession:
+def _capture(folder: Path, network: Bridges, reserved: ReservedFrames) -> CaptureSession:
     before = network.counters()
     return CaptureSession(
         network.dut,
         folder,
         mtu=network.facts.mtu,
-        lost_elsewhere=lambda: sum(network.counters().since(before).values()),
+        lost_elsewhere=lambda: reserved.lost(lambda: sum(network.counters().since(before).values())),
         problems=network.facts.problems,
     )
 

@@ -1,4 +1,4 @@
-"""What the lab knows of its own faults: asked at the end of each case, so that no driver is blamed for them."""
+"""What the lab knows at the end of each case: its own faults, and frames of the guest that no capture shows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from xml.etree import ElementTree as ET
 from harness.errors import LabError
 from harness.lab.disturbance import Disturbances
 from harness.lab.network import DUT_NIC_MAC
-from harness.verify.verdict import CaseVerdict, Status
+from harness.lab.reserved import ReservedFrames
+from harness.model.addresses import mac_text
+from harness.verify.verdict import CaseVerdict, Finding, Status, Verdict
 from harness.vm.machine import Machine
 
+_MOST_TOLD = 16
 _PANIC = re.compile(r"Kernel panic - not syncing: [^\r\n]*")
 
 
@@ -24,6 +27,9 @@ class Lab(Protocol):
 
     def broken(self) -> Sequence[str]:
         """What is wrong with it now, in words; asked when a case has nothing to show for itself."""
+
+    def unforwarded(self) -> Sequence[Finding]:
+        """The guest's frames since the last call that the bridge did not forward, so that no capture shows them."""
 
 
 class Unknown:
@@ -37,6 +43,10 @@ class Unknown:
         """Nothing."""
         return ()
 
+    def unforwarded(self) -> Sequence[Finding]:
+        """None."""
+        return ()
+
 
 class CellLab:
     """The lab of a cell.
@@ -44,15 +54,33 @@ class CellLab:
     Args:
         machine: the guest, started.
         disturbances: of its taps and bridges.
+        reserved: frames that the ports of the DUT bridge receive and do not forward.
     """
 
-    def __init__(self, machine: Machine, disturbances: Disturbances) -> None:
+    def __init__(self, machine: Machine, disturbances: Disturbances, reserved: ReservedFrames) -> None:
         self.machine = machine
         self.disturbances = disturbances
+        self._reserved = reserved
+        reserved.take()  # what came before belongs to no case
 
     def disturbed(self) -> Sequence[str]:
         """What happened to taps and bridges."""
         return self.disturbances.told()
+
+    def unforwarded(self) -> Sequence[Finding]:
+        """A finding for each frame, as for any other that nobody predicted."""
+        return [
+            Finding(
+                Verdict.UNEXPECTED,
+                None,
+                None,
+                "frame",
+                "nothing",
+                f"{len(frame)} bytes of type 0x{frame[12:14].hex()} to {mac_text(frame[:6])}",
+                f"{port} received it; a bridge does not forward it, so the record does not hold it",
+            )
+            for port, frame in self._reserved.take()[:_MOST_TOLD]
+        ]
 
     def broken(self) -> Sequence[str]:
         """Whether the guest has ended or panicked, or its NIC under test has no link."""

@@ -487,7 +487,10 @@ class Session:
                 verdict = judge(predictions, case.steps, case.seen, integrity, self._site, asked=self._asked)
         verdict = self._late.named(case.name, verdict, predictions, case.seen)
         closing = replace(
-            case.closing, accounts=accounts, findings=tuple(self.watch.findings()), doubts=tuple(doubts_of(integrity))
+            case.closing,
+            accounts=accounts,
+            findings=(*self.watch.findings(), *self.lab.unforwarded()),
+            doubts=tuple(doubts_of(integrity)),
         )
         if unvouched(closed(verdict, closing, predictions)):
             closing = replace(closing, doubts=tuple(self.lab.broken()))

@@ -12,7 +12,8 @@ import pytest
 from harness.capture.marker import Edge, Marker
 from harness.capture.origin import Direction
 from harness.capture.session import CaptureSession
-from harness.lab.network import DUT_BRIDGE, LabNetwork
+from harness.lab.network import DUT_BRIDGE, SPARE_PORT, LabNetwork
+from harness.lab.reserved import ReservedFrames
 from harness.model.addresses import mac_bytes
 from harness.offline.verify import Reader, verify_plan
 from harness.plan import Header, Plan
@@ -23,7 +24,7 @@ from harness.verify.verdict import Verdict
 from harness.wsk import operations as op
 from harness.wsk.types import AF_INET
 from tests.integration.frames import guest_socket
-from tests.unit.verify_kit import GUEST_MAC, HOST_MAC, done, site
+from tests.unit.verify_kit import GUEST_MAC, HOST_MAC, captured, done, site
 
 SITE = site()
 HOST, GUEST = mac_bytes(HOST_MAC), mac_bytes(GUEST_MAC)
@@ -85,3 +86,28 @@ def test_the_record_says_who_sent_each_frame(tmp_path: Path) -> None:
     ways = [int(line, 0) for line in shown.stdout.split()]
     assert ways[:3] == [2, 2, 1]  # the markers that prove the capture and open the case, the guest's frame
     assert set(ways[3:]) == {2}
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("last", range(16))
+def test_a_frame_to_a_reserved_address_is_the_guests_and_no_loss(last: int, tmp_path: Path) -> None:
+    """The bridge shows it, or who listens on the ports tells of it; the capture has lost nothing either way."""
+    frame = bytes.fromhex(f"0180c20000{last:02x}") + GUEST + b"\x88\xcc" + bytes(60)
+    with LabNetwork() as network, ReservedFrames(DUT_BRIDGE) as reserved, contextlib.closing(guest_socket()) as guest:
+        before = network.counters()
+        lost = lambda: reserved.lost(lambda: sum(network.counters().since(before).values()))  # noqa: E731
+        with CaptureSession(DUT_BRIDGE, tmp_path, lost_elsewhere=lost) as session:
+            session.begin("case")
+            for _ in range(5):
+                guest.send(frame)
+            session.end("case", None, 0.1)
+            integrity = session.integrity("case")
+            shown = [each.data for each in session.frames("case")]
+            assert session.stop().dropped == 0
+        told = reserved.take()
+    assert (integrity.dropped, integrity.problems) == (0, ())
+    assert shown + [data for _, data in told] == [frame] * 5
+    assert {port for port, _ in told} <= {SPARE_PORT}
+    assert (not shown) == (last in (1, 2)), "only these two are never forwarded"
+    verdict = judge((), STEPS, captured(shown), integrity, SITE, tshark=False)
+    assert [item.verdict for item in verdict.findings] == [Verdict.UNEXPECTED] * len(shown)
