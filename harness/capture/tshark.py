@@ -17,6 +17,7 @@ from pathlib import Path
 from harness import children
 from harness.capture import pcapng
 from harness.capture.frames import CapturedFrame, Checksum, Dissection
+from harness.capture.watchdog import Watchdog
 from harness.errors import LabError
 
 _OPTIONS = (
@@ -43,6 +44,7 @@ _BETWEEN, _WITHIN = b"\x1e", b"\x1f"
 _CHECKSUM = {"0": Checksum.BAD, "1": Checksum.GOOD, "2": Checksum.UNVERIFIED, "3": Checksum.ABSENT}
 _SEVERITY = {"1048576": "comment", "2097152": "chat", "4194304": "note", "6291456": "warning", "8388608": "error"}
 _LONGEST_LINE = 8 << 20
+SILENCE_SECONDS = 120.0
 _MOST_TEXT = 8_000
 _FRAME = re.compile(r"^Frame (\d+): \d+ bytes on wire", re.MULTILINE)
 _LATEST = 1 << 63  # nanoseconds; what a file says may be far beyond
@@ -65,7 +67,7 @@ def dissect_file(path: Path, wanted: Container[int]) -> dict[int, Dissection]:
     gets.
 
     Raises:
-        LabError: tshark is not installed.
+        LabError: tshark is not installed, or said nothing for ``SILENCE_SECONDS``.
     """
     known: dict[int, Dissection] = {}
     fields = [word for name in _FIELDS for word in ("-e", name)]
@@ -79,17 +81,22 @@ def dissect_file(path: Path, wanted: Container[int]) -> dict[int, Dissection]:
         bufsize=1 << 20,
     )
     assert process.stdout is not None
+    watch = Watchdog(process.kill, SILENCE_SECONDS)
     try:
         while line := process.stdout.readline(_LONGEST_LINE):
+            watch.fed()
             number, _, rest = line.partition(_BETWEEN)
             if number.isdigit() and int(number) in wanted:
                 said = _dissection(rest.rstrip(b"\n"))
                 if said is not None:
                     known[int(number)] = said
     finally:
+        watch.end()
         process.kill()
         process.wait()
         process.stdout.close()
+    if watch.has_bitten:
+        raise LabError(f"tshark said nothing of {path} for {SILENCE_SECONDS:.0f} s", mend="use --reader fast")
     return known
 
 

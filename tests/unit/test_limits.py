@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.capture import streams
+from harness.capture import streams, tshark
 from harness.capture.files import CaptureFile
-from harness.errors import UsageError
+from harness.errors import LabError, UsageError
 from harness.matrix.events import decode
 from harness.session.alive import SIGN, signs_of_life
 from tests.corpus import containers as made
@@ -59,3 +59,13 @@ def test_long_work_shows_that_it_lives_and_ends_its_signs() -> None:
 def test_a_reader_of_events_passes_over_a_sign_of_life() -> None:
     with pytest.raises(ValueError, match="not an event"):
         decode('{"event": "alive"}')
+
+
+def test_a_tshark_that_says_nothing_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = tmp_path / "tshark"
+    silent.write_text("#!/bin/sh\nexec sleep 600\n")
+    silent.chmod(0o755)
+    monkeypatch.setattr(tshark, "find", lambda: str(silent))
+    monkeypatch.setattr(tshark, "SILENCE_SECONDS", 0.2)
+    with pytest.raises(LabError, match=r"said nothing of .*capture for 0 s"):
+        tshark.dissect_file(tmp_path / "capture", {1})
