@@ -17,7 +17,6 @@ from harness.offline import agreement
 from harness.offline.plan_file import read_plan
 from harness.report.results import CAPTURE, PLAN, CellResult
 
-UNPROVEN = "the record is of an older version and holds no digests: that plan and capture are whole cannot be proven"
 _AT_ONCE = 1 << 20
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from harness import ownership
 from harness.errors import UsageError, writing
 from harness.matrix import evidence, launch
+from harness.offline import agreement
 from harness.report import reading
 from harness.report.results import CellResult, Results, load, write
 from harness.report.status import Status, worst
@@ -102,7 +103,7 @@ def _agreed(folder: Path, cell: CellResult) -> CellResult:
         reason = "; ".join([*filter(None, [cell.reason]), *found])
         return replace(cell, status=status, reason=reason, fault=cell.fault or "lab")
     if cell.cases and not cell.files:
-        return replace(cell, facts={**cell.facts, "evidence": evidence.UNPROVEN})
+        return replace(cell, facts={**cell.facts, "evidence": agreement.UNPROVEN})
     return cell
 
 

@@ -16,6 +16,8 @@ from harness.verify.closing import Closing
 from harness.verify.verdict import Status
 
 OWN = "harness::"
+UNPROVEN = "the record is of an older version and holds no digests: that plan and capture are whole cannot be proven"
+"""The note on a cell whose record names no digests."""
 _TRIAL = re.compile(r"(.*) trial \d+", re.DOTALL)
 _CLOSINGS_SINCE = 2
 

@@ -24,8 +24,6 @@ from harness.report.results import CAPTURE, FILE_NAME, PLAN, CellFiles, CellResu
 from harness.report.status import worst
 from harness.verify.verdict import Status
 
-NO_DIGESTS = "the record is of an older version and holds no digests: that plan and capture are whole cannot be proven"
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -203,7 +201,7 @@ def _attempt(place: Path, files: CellFiles, cell: RecordedCell, later: Collectio
         again = _changed(again, ["the capture holds no markers, which every capture of a run does"])
     if cell.digested:
         return _changed(again, _edited(place, files))
-    return _with_notes(again, NO_DIGESTS)
+    return _with_notes(again, agreement.UNPROVEN)
 
 
 def _edited(place: Path, files: CellFiles) -> list[str]:
