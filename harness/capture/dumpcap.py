@@ -18,6 +18,9 @@ from harness.errors import LabError
 from harness.lab.growth import Growth
 from harness.lab.process import Child
 
+MOST_KB = 8_000_000
+"""Size of a record, in units of 1000 bytes, at which dumpcap ends: a flood must not fill the disk."""
+
 _LOSS = re.compile(r"Packets received/dropped on interface .*?: (\d+)/(\d+)")
 
 
@@ -39,7 +42,7 @@ class Record:
     def __init__(self, interface: str, path: Path, log: Path, *, buffer_mib: int = 16, seconds: float = 10.0) -> None:
         self.path = path
         removal.remove(path)  # its old content, if it is open somewhere, stays as it is
-        argv = ["dumpcap", "-q", "-i", interface, "-B", str(buffer_mib), "-n", "-w", "-"]
+        argv = ["dumpcap", "-q", "-i", interface, "-B", str(buffer_mib), "-n", "-a", f"filesize:{MOST_KB}", "-w", "-"]
         with Growth(path) as growth:
             self._child = Child(
                 "the capture (dumpcap)", argv, log, into=path, environment=children.wireshark_environment()
@@ -56,8 +59,16 @@ class Record:
         return True if self.path.exists() and self.path.stat().st_size > 0 else None
 
     def require_alive(self) -> None:
-        """Raise LabError when dumpcap has ended by itself."""
+        """Raise LabError when dumpcap has ended by itself, as it does at the limit of the file's size."""
+        if self._child.exit_code is not None:
+            self._require_room()
         self._child.require_alive()
+
+    def _require_room(self) -> None:
+        size = self.path.stat().st_size
+        if size >= MOST_KB * 1000:
+            what = f"{self.path} reached its limit of {MOST_KB / 1e6:g} GB, where the capture ended"
+            raise LabError(what, mend="find what floods the bridge, or run the suite in shards")
 
     def read_until(self, found: bytes, seconds: float, take: Callable[[list[CapturedFrame]], None]) -> None:
         """Read until a frame with exactly these bytes has been read, by inotify.
@@ -72,7 +83,7 @@ class Record:
         """
 
         def probe() -> bool | None:
-            self._child.require_alive()
+            self.require_alive()
             there = None
             for frames in self._reader.batches():
                 take(frames)
@@ -99,6 +110,8 @@ class Record:
         incomplete = self._reader.incomplete
         known = [self._reader.dropped, *(int(match[2]) for match in _LOSS.finditer(self._child.output()))]
         self._reader.close()
+        if died:
+            self._require_room()
         if died or code != 0:
             raise LabError("dumpcap died during the session: the capture file cannot vouch", detail=self._child.tail())
         if incomplete:

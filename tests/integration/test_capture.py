@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.capture import marker, pcapng, tshark
+from harness.capture import dumpcap, marker, pcapng, tshark
 from harness.capture.dissect import Dissector
 from harness.capture.dumpcap import Record
 from harness.capture.frames import CapturedFrame, Checksum
@@ -61,6 +61,24 @@ def test_no_marker_is_lost_from_readiness_on(tmp_path: Path) -> None:
         sender.close()
     assert [seen for frame in frames + rest if (seen := marker.decode(frame.data))] == sent
     assert dropped == 0
+
+
+@pytest.mark.lab
+def test_a_record_that_reaches_its_limit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dumpcap, "MOST_KB", 100)
+    with (
+        LabNetwork(),
+        CaptureSession(DUT_BRIDGE, tmp_path) as session,
+        contextlib.closing(guest_socket()) as guest,
+    ):
+        session.begin("flood")
+        for _ in range(1000):
+            guest.send(datagram(bytes(1000)))
+        assert session._record is not None
+        with pytest.raises(LabError, match=r"reached its limit of 0\.0001 GB"):
+            session._record.read_until(b"never", 10.0, lambda frames: None)
+        assert "reached its limit" in session.integrity("flood").problems[-1]
+    assert session.path.stat().st_size < 1_000_000
 
 
 @pytest.mark.lab
