@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Mapping
 
 from harness.capture.marker import SILENCE
 from harness.plan import Plan
+from harness.report.results import OWN
 from harness.verify.closing import Closing
 from harness.verify.verdict import Status
 
-OWN = "harness::"
 UNPROVEN = "the record is of an older version and holds no digests: that plan and capture are whole cannot be proven"
 """The note on a cell whose record names no digests."""
 _TRIAL = re.compile(r"(.*) trial \d+", re.DOTALL)
