@@ -58,7 +58,7 @@ def _folder(output: Path | None) -> Iterator[Path]:
             ownership.mark(folder)  # the worker, another process, writes there
             yield folder
         return
-    if output.is_dir() and any(output.iterdir()):
+    if output.is_dir() and any(path.name != ownership.MARKER for path in output.iterdir()):
         raise UsageError(f"{output} is not empty", mend="name another with -o")
     with ownership.claimed(output) as folder:
         yield folder
