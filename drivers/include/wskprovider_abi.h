@@ -1,10 +1,11 @@
 /*
- * wskprovider_abi.h - how the Wine guest's WSK provider is told to behave as a provider legally may (\\.\WskProvider).
+ * wskprovider_abi.h - rules for the Wine guest's WSK provider (\\.\WskProvider): what a provider may legally do.
  *
- * Portable C11, read by netio.sys and by the test that holds harness/wsk/abi.py against it. Little endian, no implicit
- * padding. A rule of FORCE acts on the calls that match it: the first `skip` of them pass, the next `count` are acted
- * on. Rules are asked in the order in which they came; the first that acts is the only one that does. RELENT forgets
- * all rules, lets go of whatever is held and says how often each rule acted. Statuses as in wsksend_abi.h.
+ * Portable C11, included by netio.sys; `python -m harness.wsk.generate` writes harness/wsk/layouts.py from it. Little
+ * endian, no implicit padding. A rule of FORCE acts on the calls that match it: the first `skip` of them pass, the
+ * next `count` are acted on. Rules are asked in the order in which they came; the first that acts is the only one
+ * that does. RELENT forgets all rules, lets go of whatever is held and says how often each rule acted. Statuses as in
+ * wsksend_abi.h.
  */
 #ifndef WSKPROVIDER_ABI_H
 #define WSKPROVIDER_ABI_H

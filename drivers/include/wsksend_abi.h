@@ -1,8 +1,8 @@
 /*
  * wsksend_abi.h - the IOCTL interface of wsksend.sys, written once.
  *
- * Portable C11: the driver, wskctl.exe and the test that holds harness/wsk/abi.py against it all read
- * this file. Little endian, natural alignment, no implicit padding, every length in bytes.
+ * Portable C11, the source of the interface: the driver and wskctl.exe include it, and `python -m harness.wsk.generate`
+ * writes harness/wsk/layouts.py from it. Little endian, natural alignment, no implicit padding, every length in bytes.
  *
  * A request starts with struct wsksend_header; `version` is WSKSEND_ABI_VERSION and `size` the number of bytes of the
  * whole request, which must be what the IOCTL brought. Reserved fields are zero. What a request asks of WSK is

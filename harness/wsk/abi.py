@@ -1,6 +1,6 @@
 """The bytes of the driver's IOCTLs: operations to requests, replies to outcomes.
 
-The interface itself is ``drivers/include/wsksend_abi.h``, its numbers are in ``layouts``. Nothing here does I/O.
+The interface itself is ``drivers/include/wsksend_abi.h``; ``layouts`` is generated from it. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import assert_never
 
 from harness.wsk import layouts
 from harness.wsk import operations as ops
+from harness.wsk.layout import Layout
 from harness.wsk.types import Completion, Endpoint, Family, WskBuf
 
 SEND_WAIT_MS = 10000
@@ -43,7 +44,7 @@ class Info:
     wsk_status: int
 
 
-def _request(code: int, layout: layouts.Layout, *values: int | bytes, tail: bytes = b"", reply: int) -> Request:
+def _request(code: int, layout: Layout, *values: int | bytes, tail: bytes = b"", reply: int) -> Request:
     return Request(code, layout.pack(layouts.VERSION, layout.size + len(tail), *values) + tail, reply)
 
 
@@ -199,9 +200,9 @@ def _completion(values: Mapping[str, int], member: str = "completion.") -> Compl
     )
 
 
-def _answered(layout: layouts.Layout, member: str, data: bytes) -> Endpoint | None:
+def _answered(layout: Layout, member: str, data: bytes) -> Endpoint | None:
     values = layout.unpack(data)
-    family, port, scope, packed = (values[f"{member}.{name}"] for name, _ in layouts.ENDPOINT_MEMBERS)
+    family, port, scope, packed = (values[f"{member}.{name}"] for name, _ in layouts.ENDPOINT.members)
     assert isinstance(port, int)
     assert isinstance(scope, int)
     assert isinstance(packed, bytes)

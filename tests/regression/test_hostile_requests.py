@@ -14,6 +14,7 @@ from harness.api import Wire, Wsk
 from harness.wsk import abi, layouts
 from harness.wsk import operations as ops
 from harness.wsk import status as nt
+from harness.wsk.layout import Layout
 from harness.wsk.types import AF_INET, AF_INET6, ControlMessage, Endpoint, Mdl, WskBuf
 
 REVISION_MISMATCH = 0xC0000059
@@ -23,12 +24,12 @@ CODES = {name: value for name, value in vars(layouts).items() if name.startswith
 HEAD = 8  # struct wsksend_header
 
 
-def fields(layout: layouts.Layout) -> dict[str, tuple[int, str]]:
+def fields(layout: Layout) -> dict[str, tuple[int, str]]:
     """Offset and struct code of each member."""
     return {name: (offset, dict(layout.members)[name]) for name, offset in layout.offsets().items()}
 
 
-def changed(request: abi.Request, layout: layouts.Layout, field: str, value: int) -> bytes:
+def changed(request: abi.Request, layout: Layout, field: str, value: int) -> bytes:
     """The request with one member of its fixed part replaced."""
     offset, code = fields(layout)[field]
     payload = bytearray(request.payload)
@@ -222,7 +223,7 @@ def test_field_of_other_requests(
     wsk: Wsk,
     wire: Wire,
     request_of: ops.Operation,
-    layout: layouts.Layout,
+    layout: Layout,
     field: str,
     value: int,
     refused: int,

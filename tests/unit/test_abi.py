@@ -1,4 +1,4 @@
-"""The interface: every number of ``harness.wsk.layouts`` against the compiled headers, and what goes over it."""
+"""The interface: the generated ``harness.wsk.layouts`` against the compiled headers, and what goes over it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,20 @@ from harness import resources
 from harness.control import wskctl
 from harness.drivers import build
 from harness.errors import Failure
-from harness.wsk import abi, layouts
+from harness.wsk import abi, generate, layouts
 from harness.wsk import operations as ops
+from harness.wsk.layout import Layout
 from harness.wsk.types import AF_INET, Completion, ControlMessage, Endpoint, Mdl, WskBuf
 
 INCLUDE = resources.root() / "drivers" / "include"
 STRUCTS = {layout.name: layout for layout in layouts.LAYOUTS}
 CONSTANTS = {
-    "WSKSEND_ABI_VERSION": layouts.VERSION,
-    "WSKSEND_MODE_WAIT": layouts.MODE_WAIT,
-    "WSKSEND_MODE_REUSE_IRP": layouts.MODE_REUSE_IRP,
-    "WSKSEND_MODE_RAISED": layouts.MODE_RAISED,
-    "WSKSEND_MAX_DATAGRAM": layouts.MAX_DATAGRAM,
-    "WSKSEND_MAX_WAIT_MS": layouts.MAX_WAIT_MS,
-    "WSKSEND_MAX_BATCH": layouts.MAX_BATCH,
-    "WSKSEND_ITEM_OPENED": layouts.ITEM_OPENED,
     "WSKCTL_DEVICE_WSKSEND": wskctl.DEVICE_WSKSEND,
     "WSKCTL_DEVICE_PROVIDER": wskctl.DEVICE_PROVIDER,
     "WSKCTL_CODE_DETACH": wskctl.CODE_DETACH,
-    "WSKPROVIDER_ABI_VERSION": layouts.PROVIDER_VERSION,
-    "WSKPROVIDER_MAX_RULES": layouts.PROVIDER_MAX_RULES,
-    "WSKPROVIDER_IOCTL_FORCE": layouts.PROVIDER_IOCTL_FORCE,
-    "WSKPROVIDER_IOCTL_RELENT": layouts.PROVIDER_IOCTL_RELENT,
     **{f"WSKPROVIDER_CALL_{item.name}": item.value for item in ops.Calls},
     **{f"WSKPROVIDER_{item.name}": item.value for item in ops.Effects},
-    **{f"WSKSEND_{name}": value for name, value in vars(layouts).items() if name.startswith("IOCTL_")},
+    **{name: getattr(layouts, generate.constant(name)) for name in generate.read().constants},
 }
 
 
@@ -58,16 +47,19 @@ def compiled(expressions: list[str], folder: Path) -> list[int]:
     return list(struct.unpack_from(f"<{len(expressions)}Q", data))
 
 
+def test_the_layouts_are_what_the_generator_makes_of_the_headers() -> None:
+    """Run ``python -m harness.wsk.generate`` when this fails."""
+    assert generate.TARGET.read_text() == generate.text(generate.read())
+
+
 def test_every_structure_of_the_header_has_a_layout() -> None:
-    headers = "".join((INCLUDE / name).read_text() for name in ("wsksend_abi.h", "wskprovider_abi.h"))
+    headers = "".join((INCLUDE / name).read_text() for name in generate.HEADERS)
     assert set(re.findall(r"^struct (wsk\w+) \{", headers, re.M)) == {*STRUCTS, "wsksend_header"}
 
 
-def test_every_ioctl_of_the_header_is_known() -> None:
-    header = (INCLUDE / "wsksend_abi.h").read_text()
-    assert set(re.findall(r"^#define (WSKSEND_IOCTL_\w+) ", header, re.M)) == {
-        name for name in CONSTANTS if name.startswith("WSKSEND_IOCTL_")
-    }
+def test_implicit_padding_in_a_header_is_refused() -> None:
+    with pytest.raises(ValueError, match="struct s has padding before b"):
+        generate._members("s", "uint16_t a;\n    uint32_t b;\n", generate.Interface({}, {}))
 
 
 def test_sizes_offsets_and_constants_are_those_of_the_compiled_header(tmp_path: Path) -> None:
@@ -85,7 +77,7 @@ def test_sizes_offsets_and_constants_are_those_of_the_compiled_header(tmp_path: 
     assert found == expected
 
 
-def parts(request: abi.Request, layout: layouts.Layout) -> dict[str, int | bytes]:
+def parts(request: abi.Request, layout: Layout) -> dict[str, int | bytes]:
     values = layout.unpack(request.payload)
     assert values["header.version"] == layouts.VERSION
     assert values["header.size"] == len(request.payload)

@@ -97,7 +97,7 @@ def test_sources_use_each_other_in_no_circle(folder: str, tmp_path: Path) -> Non
     assert circle(graph) == []
 
 
-@pytest.mark.parametrize("folder", ["include", *FOLDERS])
+@pytest.mark.parametrize("folder", ["include", "verifier", *FOLDERS])
 def test_every_header_compiles_by_itself(folder: str, tmp_path: Path) -> None:
     sources = []
     for header in files(folder, ".h"):
@@ -117,7 +117,7 @@ def test_each_source_includes_its_own_header_first(folder: str) -> None:
             assert _INCLUDE.findall(path.read_text())[0] == f"{path.stem}.h", path.name
 
 
-@pytest.mark.parametrize("folder", ["include", *FOLDERS])
+@pytest.mark.parametrize("folder", ["include", "verifier", *FOLDERS])
 def test_no_line_is_longer_than_120_columns(folder: str) -> None:
     long = [
         f"{path.name}:{number}"
