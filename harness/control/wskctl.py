@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from harness.errors import Failure, HarnessError, LabError, UsageError
-from harness.wsk import abi, layouts
+from harness.wsk import abi, layouts, table
 from harness.wsk.operations import (
     Accounts,
     Burst,
@@ -35,8 +35,8 @@ from harness.wsk.types import Completion, Endpoint
 
 REQUEST = struct.Struct("<IIIII")
 REPLY = struct.Struct("<III")
-DEVICE_WSKSEND = abi.DEVICE_WSKSEND
-DEVICE_PROVIDER = abi.DEVICE_PROVIDER
+DEVICE_WSKSEND = table.DEVICE_WSKSEND
+DEVICE_PROVIDER = table.DEVICE_PROVIDER
 CODE_DETACH = 0
 DEADLINE = 30.0
 CLOSE_DEADLINE = 5.0

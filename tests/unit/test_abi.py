@@ -7,6 +7,7 @@ import struct
 import subprocess
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,7 +15,7 @@ from harness import resources
 from harness.control import wskctl
 from harness.drivers import build
 from harness.errors import Failure
-from harness.wsk import abi, generate, layouts
+from harness.wsk import abi, generate, layouts, table
 from harness.wsk import operations as ops
 from harness.wsk.layout import Layout
 from harness.wsk.types import AF_INET, Completion, ControlMessage, Endpoint, Mdl, WskBuf
@@ -160,6 +161,12 @@ def test_collected_completions_come_under_their_steps() -> None:
 def test_a_reply_that_is_too_short_is_the_drivers_failure() -> None:
     with pytest.raises(Failure, match="wsksend_open_reply"):
         abi.decode(ops.Open(1, AF_INET), 0, bytes(8))
+
+
+def test_every_operation_is_a_row_of_the_table_or_no_ioctl_of_its_own() -> None:
+    others = {ops.Load, ops.Unload, ops.PeerSend, ops.Ioctl}
+    assert set(table.ROWS) == set(get_args(ops.Operation)) - others
+    assert len({row.code for row in table.ROWS.values()}) == len(table.ROWS)
 
 
 def test_loading_is_no_ioctl() -> None:
