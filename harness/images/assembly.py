@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -110,6 +111,7 @@ def make_disk(tree: Path, root: Path, disk: Path, key: str) -> None:
     libraries = tree / "usr/lib/x86_64-linux-gnu"
     uuid = f"{key[:8]}-{key[8:12]}-{key[12:16]}-8000-000000000000"
     loader = [str(libraries / "ld-linux-x86-64.so.2"), "--library-path", str(libraries)]
+    os.close(os.open(disk, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # the guest's host key is in there
     run([*loader, str(tree / "usr/bin/mkfs.erofs"), "--all-root", "-T0", "-U", uuid, str(disk), str(root)])
 
 

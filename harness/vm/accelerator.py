@@ -15,9 +15,9 @@ from pathlib import Path
 
 from harness import children, removal
 from harness.errors import LabError
+from harness.vm.emulator import QEMU
 from harness.vm.libvirt import cache_folder
 
-QEMU = "qemu-system-x86_64"
 PROOF_SECONDS = 3.0
 
 # A boot sector that pages, enters 64-bit mode, counts to a hundred million and says "RUNS" on the debug port:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 
 from harness.errors import LabError
 from harness.lab import namespace
+from harness.vm import emulator
 
 # libvirt reads this once, when it is loaded, and would chatter on standard error otherwise.
 _LOG = namespace.WORK / "libvirt.log" if namespace.is_inside() else Path(os.devnull)
@@ -33,7 +34,8 @@ namespaces = []
 cgroup_controllers = []
 stdio_handler = "file"
 """
-"""No ownership changes (they need trusted xattrs), no cgroups, no logging daemon: user namespaces lack them all."""
+"""QEMU is started as root and gives that up by itself (``harness.vm.confine``). No ownership changes (they need trusted
+xattrs), no cgroups, no logging daemon: user namespaces lack them all."""
 
 
 _QEMU_USERS = ("libvirt-qemu", "qemu", "kvm")
@@ -94,7 +96,14 @@ def embedded_uri() -> str:
     _name_users()
     if not (root / "cache").is_symlink():
         (root / "cache").symlink_to(cache_folder(), target_is_directory=True)
+    _search_first(emulator.confined(cache_folder()))
     return f"qemu:///embed?root={root}"
+
+
+def _search_first(folder: Path) -> None:
+    """Let libvirt, which looks for emulators by ``PATH``, find those of a folder."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([str(folder), *(other for other in folders if other != str(folder))])
 
 
 def _name_users() -> None:

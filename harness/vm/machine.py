@@ -187,6 +187,8 @@ class Machine:
     def _prepare(self, memory: Ram | None) -> None:
         if memory is not None:
             write_orders()
+            if memory.shared and not memory.file.exists():
+                memory.file.touch(0o600)  # QEMU may write the file, and may make none in its folder
         self._events.clear()
         self.spec.console.touch()  # an empty console is evidence too, and can be watched
         self._console_start = len(self.console())

@@ -52,7 +52,9 @@ def starts(tree: ast.AST) -> list[tuple[int, str]]:
 
 
 def test_one_module_starts_processes() -> None:
-    sources = [path for path in resources.PACKAGE.rglob("*.py") if path.name != "children.py"]
+    # What confines QEMU is a program of its own, which imports nothing of the harness and becomes QEMU.
+    others = resources.PACKAGE / "children.py", resources.PACKAGE / "vm" / "confine.py"
+    sources = [path for path in resources.PACKAGE.rglob("*.py") if path not in others]
     assert len(sources) > 100
     found = [
         f"{path.relative_to(resources.PACKAGE)}:{line}: {name}"
