@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness import nics
+from harness import nics, ownership, removal, resources
 from harness.lab import namespace
 from harness.lab.network import LabNetwork
 from harness.vm.confine import USER
@@ -29,8 +28,9 @@ def connection() -> Iterator[Connection]:
 @pytest.fixture
 def kept() -> Iterator[Path]:
     """A folder on the host's disk, as the cache is: the lab's own temporary files go another way."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
-        yield Path(name)
+    ownership.claim_cache(resources.cache(), resources.cache())
+    with removal.scratch(".test-", beside=resources.cache()) as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -94,7 +94,9 @@ def test_a_guest_that_escapes_into_qemu_is_nobody_and_sees_nothing(connection: C
         strange = [place for place in places if place != "/" and not place.startswith((*allowed, *own))]
         assert not strange, "QEMU needs no other file system"
         root = qemu() / "root"
-        assert not (root / "root").exists()
+        beside = root / spec.boot.disks[0].path.parent.relative_to("/")
+        assert [path.name for path in beside.iterdir()] == ["disk"]
+        assert not (root / "home").exists()
         assert not (root / "proc").exists()
         assert sorted(path.name for path in (root / "etc").iterdir()) == ["alternatives", "ld.so.cache"]
 
