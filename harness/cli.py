@@ -119,7 +119,7 @@ def selftest(
 
 @app.command()
 def defects(
-    only: Annotated[str, typer.Option("--only", help="A group (A, B, C, D, V, W, L) or the name of one.")] = "",
+    only: Annotated[str, typer.Option("--only", help="A group (A, B, C, D, V, W, S, L) or the name of one.")] = "",
     output: Output = None,
     json: Json = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cells at the same time.")] = 2,

@@ -28,7 +28,7 @@ class Fault:
 
     Args:
         id: its name.
-        group: "W" or "L".
+        group: "W" for the wire, "S" for a guest that sends what is not its own to send, "L" for the lab.
         what: what breaks.
         case: the test of ``tests/defects`` that breaks it.
         expects: what must name it, any of them, as of a defect.
@@ -51,6 +51,10 @@ class Fault:
 
 def _relay(name: str, what: str, *expects: str) -> Fault:
     return Fault(name, "W", what, f"wire_faults.py::test_fault[{name}]", expects, inconclusive=False)
+
+
+def _sender(name: str, what: str, expects: str = "unexpected:frame") -> Fault:
+    return Fault(name, "S", what, f"wire_faults.py::test_fault[{name}]", (expects,), inconclusive=False)
 
 
 def _wire(name: str, what: str, test: str, *expects: str, inconclusive: bool = True, **more: Any) -> Fault:  # noqa: ANN401
@@ -85,6 +89,14 @@ FAULTS = (
     _wire("lossy-capture", "the capture's buffer overflows", "test_lossy_capture", "reason:the capture lost"),
     _wire("silent-neighbour", "a host peer does not say its MAC", "test_silent_neighbour",
           "reason:the host peer 192.0.2.3 never answered"),
+    _sender("as-host", "the guest sends with the host's MAC", "unexpected:datagram"),
+    _sender("marker-type", "the guest sends frames of the markers' EtherType"),
+    _sender("forged-marker", "the guest forges end markers"),
+    _sender("arp-payload", "the guest sends 200 bytes behind its ARP"),
+    _sender("tcp-payload", "the guest sends 200 bytes by TCP"),
+    _sender("eapol-payload", "the guest sends 200 bytes by EAPOL"),
+    _sender("reserved-lldp", "the guest sends to an address that a bridge need not forward"),
+    _sender("reserved-pause", "the guest sends to an address that no bridge forwards"),
     _lab("qemu-killed", "QEMU is killed", "QEMU failed"),
     _lab("guest-frozen", "QEMU is stopped", "cannot read C:/harness/verifier.log in the guest"),
     _lab("guest-panic", "the guest's kernel panics", "the guest panicked: Kernel panic"),

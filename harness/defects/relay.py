@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness import children
+from harness.capture.marker import Edge, Marker
 from harness.errors import AwaitTimeout, LabError
 from harness.model.checksum import partial_checksum
 
@@ -73,7 +74,45 @@ def tag(frame: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
     return [(0.0, frame[:12] + b"\x81\x00\x00\x07" + frame[12:])]
 
 
-FAULTS: dict[str, Fault] = {
+def _beside(kind: bytes, payload: bytes, to: bytes = b"", sender: bytes = b"") -> Fault:
+    """The guest sends another frame after each of its own: of this type and content, to and from these MACs."""
+
+    def fault(frame: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
+        return [(0.0, frame), (0.0, (to or frame[:6]) + (sender or frame[6:12]) + kind + payload)]
+
+    return fault
+
+
+def _as_host(frame: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
+    """Each frame is followed by one that the host seems to send."""
+    return [(0.0, frame), (0.0, frame[6:12] + frame[:6] + frame[12:])]
+
+
+def _forged(frame: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
+    """Each frame is followed by a marker that ends the case, as far as somebody can know who has not seen one."""
+    return [(0.0, frame), (0.0, Marker(bytes(16), 1, Edge.END, 9).encode(frame[:6]))]
+
+
+_ARP = (
+    b"\x00\x01\x08\x00\x06\x04\x00\x01"
+    + bytes.fromhex("525400d00001")
+    + bytes([192, 0, 2, 10, *bytes(6), 192, 0, 2, 1])
+)
+_TCP = bytes.fromhex("450000dc000040004006") + b"\0\0" + bytes([192, 0, 2, 10, 192, 0, 2, 1]) + bytes(200)
+
+SENDERS: dict[str, Fault] = {
+    "as-host": _as_host,
+    "marker-type": _beside(b"\x88\xb5", bytes(200)),
+    "forged-marker": _forged,
+    "arp-payload": _beside(b"\x08\x06", _ARP + bytes(200), b"\xff" * 6),
+    "tcp-payload": _beside(b"\x08\x00", _TCP),
+    "eapol-payload": _beside(b"\x88\x8e", bytes(200)),
+    "reserved-lldp": _beside(b"\x88\xcc", bytes(60), bytes.fromhex("0180c200000e")),
+    "reserved-pause": _beside(b"\x88\x08", bytes(60), bytes.fromhex("0180c2000001")),
+}
+"""What a guest sends beside its datagrams, to pass for somebody else or for background."""
+
+FAULTS: dict[str, Fault] = SENDERS | {
     "loss": lose,
     "duplication": copy,
     "reordering": reorder,

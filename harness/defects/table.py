@@ -19,6 +19,7 @@ GROUPS = {
     "D": "the driver's own device and options",
     "V": "what only the verifier can see",
     "W": "the wire",
+    "S": "a guest that sends as somebody else",
     "L": "the lab",
     "F": "the files of a run",
 }
