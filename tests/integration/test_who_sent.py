@@ -12,6 +12,7 @@ import pytest
 from harness.capture.marker import Edge, Marker
 from harness.capture.origin import Direction
 from harness.capture.session import CaptureSession
+from harness.defects.relay import SENDERS, relay
 from harness.lab.network import DUT_BRIDGE, SPARE_PORT, LabNetwork
 from harness.lab.reserved import ReservedFrames
 from harness.model.addresses import mac_bytes
@@ -23,7 +24,7 @@ from harness.verify.judge import judge
 from harness.verify.verdict import Verdict
 from harness.wsk import operations as op
 from harness.wsk.types import AF_INET
-from tests.integration.frames import guest_socket
+from tests.integration.frames import datagram, guest_socket
 from tests.unit.verify_kit import GUEST_MAC, HOST_MAC, captured, done, site
 
 SITE = site()
@@ -111,3 +112,25 @@ def test_a_frame_to_a_reserved_address_is_the_guests_and_no_loss(last: int, tmp_
     assert (not shown) == (last in (1, 2)), "only these two are never forwarded"
     verdict = judge((), STEPS, captured(shown), integrity, SITE, tshark=False)
     assert [item.verdict for item in verdict.findings] == [Verdict.UNEXPECTED] * len(shown)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("fault", SENDERS)
+def test_each_fault_of_the_sender_adds_a_frame_that_is_unexpected(fault: str, tmp_path: Path) -> None:
+    """The faults of ``harness defects``, with a socket in the guest's place."""
+    with (
+        LabNetwork(),
+        relay(DUT_BRIDGE, SPARE_PORT, SENDERS[fault], 1),
+        ReservedFrames(DUT_BRIDGE) as reserved,
+        CaptureSession(DUT_BRIDGE, tmp_path) as session,
+        contextlib.closing(guest_socket()) as guest,
+    ):
+        session.begin("case")
+        guest.send(datagram(b"its own"))
+        session.end("case", None, 0.3)
+        verdict = judge((), STEPS, session.frames("case"), session.integrity("case"), SITE)
+        told = reserved.take()
+    own = [item for item in verdict.findings if item.field == "datagram" and "7 bytes" in item.seen]
+    others = [item for item in verdict.findings if item not in own[:1]]
+    assert {item.verdict for item in others} <= {Verdict.UNEXPECTED}
+    assert (len(own[:1]), len(others) + len(told)) == (1, 1)

@@ -18,6 +18,7 @@ from harness.model.carried import Carried, predict_after
 from harness.pytest_plugin import CellPlugin
 from harness.report.results import CaseResult
 from harness.report.status import Status
+from harness.session.lab import Unknown
 from harness.session.plainly import OF_A_CASE, OF_A_CELL, Plainly
 from harness.session.session import Session
 from harness.verify.closing import Closing
@@ -305,3 +306,17 @@ def test_a_file_that_cannot_be_read_is_remembered(cell: Cell, tmp_path: Path) ->
     (tmp_path / "test_bad.py").write_text("import no_such_module\n")
     pytest.main([*PLAIN, str(tmp_path / "test_bad.py")], plugins=[plugin])
     assert "no_such_module" in plugin.collection_errors[0]
+
+
+class Unforwarding(Unknown):
+    """A lab whose bridge did not forward a frame of the guest."""
+
+    def unforwarded(self) -> Sequence[Finding]:
+        return [Finding(Verdict.UNEXPECTED, None, None, "frame", "nothing", "74 bytes to 01:80:c2:00:00:02")]
+
+
+def test_a_frame_that_the_bridge_did_not_forward_fails_the_case_live_and_in_the_plan(cell: Cell) -> None:
+    cell.session.lab = Unforwarding()
+    result = cell.run(GOOD)
+    assert result.status is Status.FAILED
+    assert [(item.verdict, item.field) for item in cell.closings[-1].findings] == [(Verdict.UNEXPECTED, "frame")]
