@@ -135,11 +135,16 @@ def defects(
 
 
 @app.command()
-def doctor(json: Json = False) -> None:
+def doctor(
+    json: Json = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Read everything that is cached, and say what is damaged.")
+    ] = False,
+) -> None:
     """Say what this host can and cannot do, and the command that mends it."""
     from harness import doctor as examination
 
-    raise typer.Exit(examination.report(as_json=json))
+    raise typer.Exit(examination.report(as_json=json, cache=cache))
 
 
 @app.command()

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness import children
+from harness import children, resources
 from harness.errors import EXIT_LAB, EXIT_PASSED, EXIT_USAGE, LabError
 from harness.setup import debian
 
@@ -41,6 +42,18 @@ class Check:
     mend: str = ""
 
 
+def cached() -> Iterator[Check]:
+    """Compare everything that is cached with its manifests; changes nothing."""
+    from harness.cache.survey import survey  # late: a plain examination needs none of it
+
+    for found in survey(resources.cache()):
+        if not found.damage:
+            yield Check(found.name, Level.OK, "whole")
+        else:
+            mend = f"the next run makes it anew; or remove it: rm -r {shlex.quote(str(found.place))}"
+            yield Check(found.name, Level.MISSING, f"damaged: {found.damage}", mend)
+
+
 def examine() -> tuple[Check, ...]:
     """Look at everything a run needs. Starts a few short processes, changes nothing."""
     debian.complete_path()
@@ -64,22 +77,26 @@ def require_lab() -> None:
 def main(arguments: list[str]) -> int:
     """The ``doctor`` command without anything but the standard library; ``arguments`` follow the command's name."""
     if {"-h", "--help"} & set(arguments):
-        print(f"Usage: harness doctor [--json]\n\n  {(report.__doc__ or '').splitlines()[0]}")
+        print(f"Usage: harness doctor [--json] [--cache]\n\n  {(report.__doc__ or '').splitlines()[0]}")
         return EXIT_PASSED
-    unknown = [word for word in arguments if word not in ("--json", "--no-install")]
+    unknown = [word for word in arguments if word not in ("--json", "--cache", "--no-install")]
     if unknown:
         print(f"harness: No such option: {unknown[0]} (`harness doctor --help` shows what there is)", file=sys.stderr)
         return EXIT_USAGE
-    return report(as_json="--json" in arguments)
+    return report(as_json="--json" in arguments, cache="--cache" in arguments)
 
 
-def report(*, as_json: bool) -> int:
+def report(*, as_json: bool, cache: bool = False) -> int:
     """Say what this host can and cannot do, and the command that mends it.
 
+    Args:
+        as_json: for a machine.
+        cache: read everything that is cached as well.
+
     Returns:
-        0 when a run can start, 3 when something that it needs is missing.
+        0 when a run can start, 3 when something that it needs is missing or damaged.
     """
-    checks = examine()
+    checks = (*examine(), *(cached() if cache else ()))
     able = all(check.level is not Level.MISSING for check in checks)
     if as_json:
         print(json.dumps({"schema": 1, "able": able, "checks": [asdict(check) for check in checks]}, indent=1))

@@ -1,11 +1,15 @@
 """The image cache: one folder per image, complete or absent, named by a key of everything that went into it.
 
-An image is built in a temporary folder and renamed when it is complete, under a lock, so that a killed
-build leaves nothing that the next one could mistake for an image.
+An image is built in a temporary folder and renamed when all of it has reached the disk, under a lock, so that a killed
+build leaves nothing that the next one could mistake for an image. It is checked as ``harness.cache.manifest`` says.
+
+A process that uses an image holds a shared lock on its folder. A new build of the same key gets a name of its own
+beside a folder that is held, so that no running cell loses its files, and removes those that nobody holds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -17,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import ownership, removal, resources
+from harness.cache import durable, manifest
+from harness.cache.manifest import DamagedError, Depth
 from harness.errors import LabError
 
-MANIFEST = "manifest.json"
+MANIFEST = manifest.NAME
 _TEMPORARY = ".building-"
 
 Progress = Callable[[str], None]
@@ -45,14 +51,59 @@ def root() -> Path:
 
 
 def entries() -> list[Entry]:
-    """All complete images, newest first."""
+    """All images with a whole manifest, newest first; their files are not looked at (``damage``)."""
     found: list[tuple[float, Entry]] = []
-    for manifest in root().glob(f"[!.]*/{MANIFEST}"):
+    for path in root().glob(f"[!.]*/{MANIFEST}"):
         try:
-            found.append((manifest.stat().st_mtime, Entry(manifest.parent, json.loads(manifest.read_text()))))
-        except (OSError, ValueError):
-            continue  # removed or damaged meanwhile: not a complete image
+            found.append((path.stat().st_mtime, Entry(path.parent, _manifest(path.parent))))
+        except (OSError, DamagedError):
+            continue  # removed meanwhile, or ``unreadable``
     return [entry for _, entry in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+
+def unreadable() -> list[str]:
+    """Folders in the place of images whose manifest is damaged or missing, each with what is wrong."""
+    lines = []
+    for folder in sorted(root().glob("[!.]*/")):
+        try:
+            _manifest(folder)
+        except DamagedError as damage:
+            lines.append(f"{folder.name} was damaged ({damage})")
+    return lines
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest; a Windows image from before manifests had digests is taken as it is: it takes hours to build."""
+    try:
+        return manifest.read(folder)
+    except DamagedError as damage:
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads((folder / MANIFEST).read_text())
+            if isinstance(found, dict) and found.get("kind") == "windows" and "digest" not in found:
+                return found
+        raise damage
+
+
+def damage(entry: Entry, depth: Depth) -> str:
+    """What is wrong with an image's files; empty when nothing is, or nothing is known of an old Windows image."""
+    if "contents" not in entry.manifest:
+        return ""
+    try:
+        manifest.check(entry.folder, entry.manifest, depth)
+    except DamagedError as found:
+        return str(found)
+    return ""
+
+
+_held: list[int] = []
+
+
+def hold(entry: Entry) -> None:
+    """Keep an image from being removed while this process lives."""
+    with contextlib.suppress(OSError):  # gone, or a file system without locks
+        handle = os.open(entry.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        _held.append(handle)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def require_space(needed: int) -> None:
@@ -95,14 +146,34 @@ def building() -> Iterator[Path]:
         yield temporary
 
 
-def publish(built: Path, name: str, manifest: dict[str, Any]) -> Entry:
-    """Turn a finished folder into the cached image ``name``, in one step that no observer sees half done."""
-    (built / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-    target = root() / name
-    if target.exists():  # the same key: the same image; a fresh one has other SSH keys
-        removal.remove(target)
-    removal.replace(built, target)
-    return Entry(target, manifest)
+def publish(built: Path, name: str, facts: dict[str, Any]) -> Entry:
+    """Turn a finished folder into the cached image ``name``, in one step that no observer sees half done.
+
+    Call with the lock held. Earlier images of the name go, as the fresh one has other SSH keys; where a running cell
+    holds one, the fresh one is called ``name.2`` or the like.
+    """
+    made = manifest.write(built, facts)
+    for old in (root() / name, *root().glob(f"{name}.[0-9]*")):
+        if not _in_use(old):
+            removal.remove(old, quiet=True)
+    names = (name, *(f"{name}.{number}" for number in range(2, 1000)))
+    target = next(root() / each for each in names if not (root() / each).exists())
+    durable.publish(built, target)
+    return Entry(target, made)
+
+
+def _in_use(folder: Path) -> bool:
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def _made_root() -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import removal, resources
+from harness.cache.manifest import Depth
 from harness.errors import LabError, UsageError
 from harness.images import assembly, cache, kernel, keys, packages
 
@@ -87,12 +88,19 @@ def host_recipe() -> Recipe:
     return Recipe(resources.root() / "images" / "wine", drivers.build().netio_sys, packages.host_sources())
 
 
-def find(recipe: Recipe | None = None) -> WineImage | None:
-    """The newest cached image that this recipe made; nothing is downloaded to find out."""
+def find(recipe: Recipe | None = None, say: Callable[[str], None] = lambda _: None) -> WineImage | None:
+    """The newest cached image that this recipe made and that is whole; nothing is downloaded to find out.
+
+    Args:
+        recipe: the host's own by default.
+        say: takes a line for each image that is damaged.
+    """
     inputs = (recipe or host_recipe()).inputs()
     for entry in cache.entries():
         if entry.manifest.get("guest") == "wine" and entry.manifest.get("inputs") == inputs:
-            return _image(entry)
+            if not (damage := cache.damage(entry, Depth.USE)):
+                return _image(entry)
+            say(f"the cached image {entry.folder.name} was damaged ({damage}): rebuilt")
     return None
 
 
@@ -100,11 +108,16 @@ def load(key: str) -> WineImage:
     """The cached image of that key.
 
     Raises:
-        LabError: it is not in the cache (any more).
+        LabError: it is not in the cache (any more), or damaged.
     """
+    wrong = ""
     for entry in cache.entries():
         if entry.manifest.get("guest") == "wine" and entry.manifest.get("key") == key:
-            return _image(entry)
+            if not (damage := cache.damage(entry, Depth.STAMPS)):
+                return _image(entry)
+            wrong = wrong or f"the cached image {entry.folder.name} was damaged ({damage})"
+    if wrong:
+        raise LabError(wrong, mend="run again: the next run builds it anew")
     raise LabError(f"the image wine-{key} is not in {cache.root()}", mend="harness image build wine")
 
 
@@ -126,8 +139,10 @@ def build(progress: Callable[[str], None], *, recipe: Recipe | None = None, refr
     _require_amd64()
     cache.require_space(_PEAK_BYTES)
     with cache.lock(progress):
-        if not refresh and (cached := find(recipe)):  # the build that we waited for made it
+        if not refresh and (cached := find(recipe, progress)):  # the build that we waited for made it
             return cached
+        for line in cache.unreadable():
+            progress(f"the cached image {line}: not used")
         with cache.building() as folder:
             return _image(_build(recipe, folder, progress))
 
@@ -175,6 +190,7 @@ def _build(recipe: Recipe, folder: Path, progress: Callable[[str], None]) -> cac
 
 def _image(entry: cache.Entry) -> WineImage:
     folder, manifest = entry.folder, entry.manifest
+    cache.hold(entry)
     return WineImage(
         kernel=folder / KERNEL,
         initrd=folder / INITRD,

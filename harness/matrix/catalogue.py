@@ -112,13 +112,21 @@ def prepare_guest(name: str, say: Say, *, refresh: bool = False) -> str:
     check_guest(name)
     if name in _IMAGES:
         return _IMAGES[name](say, refresh=refresh)
+    from harness.cache.manifest import Depth
     from harness.guests import windows
+    from harness.images import cache
 
     image = windows.find(name)
     if image is None:
         raise LabError(f"the image of {name} is gone", mend="`harness image build windows` makes one")
     if image.expired(datetime.now(UTC).strftime("%Y-%m-%d")):
         say(f"the evaluation time of {name} ended on {image.manifest['expires']}: Windows will power itself off")
+    if damage := cache.damage(cache.Entry(image.folder, image.manifest), Depth.USE):
+        raise LabError(
+            f"the cached image {name} was damaged ({damage})",
+            mend="build it anew: harness image build windows --refresh",
+        )
+    cache.hold(cache.Entry(image.folder, image.manifest))
     say(NOT_TRIED)
     return image.key
 

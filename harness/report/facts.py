@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
 import subprocess
 
 from harness import __version__, children, resources
+from harness.cache import document
 
 _TOOLS = {
     "qemu": ("qemu-system-x86_64", "--version"),
@@ -44,9 +44,9 @@ def requirable() -> dict[str, str]:
     own = host()
     found = versions() | {"cores": own["cores"], "memory": own["memory"].split(" ")[0], "kernel": own["kernel"]}
     try:
-        proven = json.loads((resources.cache() / "libvirt" / "accelerator.json").read_text())
+        proven = document.read(resources.cache() / "libvirt" / "accelerator.json") or {}
         found["accelerator"] = str(proven["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError):
         found["accelerator"] = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"  # nothing is proven yet
     return found
 

@@ -5,6 +5,7 @@ Everything is entered on one ``ExitStack``, so whatever goes wrong, what came be
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -48,9 +49,9 @@ from harness.session.record import PlanFile
 from harness.session.session import Session
 from harness.session.start import PROOF, Ready, Starter
 from harness.session.suite import SUITE_LOG, run_suite
-from harness.vm import accelerator
+from harness.vm import accelerator, capabilities
 from harness.vm.domain import DomainSpec
-from harness.vm.libvirt import Connection
+from harness.vm.libvirt import Connection, cache_folder
 from harness.vm.machine import Machine
 from harness.vm.saved import States
 
@@ -233,6 +234,10 @@ def _machine(job: CellJob, guest: Guest, nic: Nic, network: Bridges, notes: _Not
     chosen = accelerator.choose(stack.enter_context(removal.scratch("wsk-harness-")))
     notes.accelerator = chosen.name
     notes.facts["accelerator"] = chosen.evidence
+    if job.isolated:
+        if lines := capabilities.sweep(cache_folder()):
+            notes.facts["cache"] = "; ".join(lines)
+        stack.callback(_record_capabilities)
     connection = stack.enter_context(Connection(job.host.uri if job.host else ""))
     notes.versions |= connection.versions()
     boot = guest.boot_spec()
@@ -243,6 +248,11 @@ def _machine(job: CellJob, guest: Guest, nic: Nic, network: Bridges, notes: _Not
     bridges = {"dut_bridge": network.dut, "control_bridge": network.control}
     spec = DomainSpec(name, boot, nic, chosen.name, console, network.facts.mtu, **bridges)
     return stack.enter_context(Machine(connection, spec))
+
+
+def _record_capabilities() -> None:
+    with contextlib.suppress(OSError):  # they are checked no later then than they would have been without
+        capabilities.record(cache_folder())
 
 
 def _start(starter: Starter, keeper: GuestKeeper | None) -> Ready:

@@ -5,15 +5,15 @@ An open /dev/kvm proves nothing: there are hosts where it creates a machine whos
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from harness import children, removal
+from harness import children
+from harness.cache import document
 from harness.errors import LabError
 from harness.vm.emulator import QEMU
 from harness.vm.libvirt import cache_folder
@@ -60,16 +60,16 @@ def choose(scratch: Path) -> Accelerator:
     """
     key = {"boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(), "qemu": _version(), "uid": os.geteuid()}
     remembered = cache_folder() / "accelerator.json"
+    damaged = ""
     try:
-        found = json.loads(remembered.read_text())
-        if found.pop("key") == key:
+        found = document.read(remembered)
+        if found is not None and found.pop("key", None) == key:
             return Accelerator(**found)
-    except (OSError, ValueError, TypeError, KeyError):
-        pass  # nothing remembered, or by another version: prove it again
+    except (ValueError, TypeError) as damage:
+        damaged = f"; cached {remembered.name} was damaged ({damage}): rebuilt"
     chosen = prove(scratch)
-    remembered.parent.mkdir(parents=True, exist_ok=True)
-    removal.write_whole(remembered, json.dumps({"key": key, **asdict(chosen)}))
-    return chosen
+    document.write(remembered, {"key": key, **asdict(chosen)})
+    return replace(chosen, evidence=chosen.evidence + damaged)
 
 
 def prove(scratch: Path, device: Path = Path("/dev/kvm")) -> Accelerator:

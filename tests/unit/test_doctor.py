@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from harness import doctor
+from harness.cache import document, manifest
 from harness.doctor import Check, Level
 from harness.errors import EXIT_LAB, EXIT_PASSED, EXIT_USAGE, LabError
 from harness.setup.debian import Package
@@ -98,3 +100,31 @@ def test_a_run_without_tun_says_what_to_do_before_it_builds_anything(monkeypatch
     with pytest.raises(LabError, match=r"tun: cannot be opened: Permission denied") as caught:
         doctor.require_lab()
     assert caught.value.mend == "run: sudo chmod 0666 /dev/net/tun"
+
+
+def test_the_cache_is_read_when_that_is_asked_and_nothing_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor, "examine", lambda: SOUND)
+    root = tmp_path / "wsk-harness"
+    for place in ("drivers/abc", "states/def"):
+        (root / place).mkdir(parents=True)
+        (root / place / "file").write_bytes(b"content")
+        manifest.write(root / place, {})
+    document.write(root / "libvirt/accelerator.json", {"name": "tcg"})
+    assert doctor.main(["--cache"]) == EXIT_PASSED
+    damaged = root / "states/def/file"
+    before = damaged.stat()
+    damaged.write_bytes(b"contend")
+    os.utime(damaged, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (root / "libvirt/accelerator.json").write_text("{")
+    capsys.readouterr()
+    assert doctor.main([]) == EXIT_PASSED
+    assert doctor.main(["--cache"]) == EXIT_LAB
+    told = capsys.readouterr().out
+    assert "ok       drivers abc: whole" in told
+    assert "missing  saved guest def: damaged: file differs in block 0 of 1 (1 MiB each)" in told
+    assert f"rm -r {root}/states/def" in told
+    assert "libvirt/accelerator.json: damaged" in told
+    assert damaged.read_bytes() == b"contend"

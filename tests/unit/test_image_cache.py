@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from harness import removal
+from harness.cache.manifest import Depth
 from harness.errors import LabError
 from harness.images import cache
 
@@ -19,7 +22,7 @@ def test_a_published_image_is_listed_with_its_manifest() -> None:
     with cache.building() as folder:
         (folder / "out").mkdir()
         cache.publish(folder / "out", "wine-1", {"key": "1"})
-    assert [(entry.folder.name, entry.manifest) for entry in cache.entries()] == [("wine-1", {"key": "1"})]
+    assert [(entry.folder.name, entry.manifest["key"]) for entry in cache.entries()] == [("wine-1", "1")]
 
 
 def test_a_build_that_fails_leaves_nothing() -> None:
@@ -81,3 +84,58 @@ def test_a_second_build_waits_for_the_lock() -> None:
     assert entered.wait(5)
     thread.join()
     assert any("waiting" in line for line in said)
+
+
+def published(name: str = "wine-1", **facts: str) -> cache.Entry:
+    with cache.building() as folder:
+        (folder / "out").mkdir()
+        for file in ("disk.erofs", "initrd", "vmlinux", "ssh_key"):
+            (folder / "out" / file).write_bytes(file.encode() * 1000)
+        return cache.publish(folder / "out", name, facts)
+
+
+@pytest.mark.parametrize("file", ["disk.erofs", "initrd", "vmlinux", "ssh_key"])
+@pytest.mark.parametrize("how", ["emptied", "half written", "flipped", "missing"])
+def test_a_damaged_file_of_an_image_is_named(file: str, how: str) -> None:
+    entry = published()
+    assert cache.damage(entry, Depth.USE) == ""
+    path = entry.folder / file
+    before, content = path.stat(), path.read_bytes()
+    if how == "missing":
+        removal.remove(path)
+    else:
+        half, flipped = content[: len(content) // 2], content[:-1] + b"\0"
+        path.write_bytes({"emptied": b"", "half written": half, "flipped": flipped}[how])
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert cache.damage(entry, Depth.USE).startswith(file)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"key": "1"}'])
+def test_an_image_with_a_damaged_manifest_is_told(text: str) -> None:
+    (published(key="1").folder / cache.MANIFEST).write_text(text)
+    assert cache.entries() == []
+    (line,) = cache.unreadable()
+    assert line.startswith("wine-1 was damaged (manifest.json")
+
+
+def test_a_windows_image_from_before_manifests_had_digests_is_still_one() -> None:
+    folder = cache.root() / "ws2022"
+    folder.mkdir(parents=True)
+    (folder / cache.MANIFEST).write_text('{"kind": "windows", "guest": "ws2022"}')
+    (entry,) = cache.entries()
+    assert cache.damage(entry, Depth.ALL) == ""
+    assert cache.unreadable() == []
+
+
+def test_a_new_build_takes_no_file_from_a_running_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    monkeypatch.setattr(cache, "_held", held)
+    old = published()
+    cache.hold(old)
+    new = published()
+    assert (old.folder.name, new.folder.name) == ("wine-1", "wine-1.2")
+    assert (old.folder / "ssh_key").is_file()
+    for handle in held:
+        os.close(handle)
+    assert published().folder.name == "wine-1"
+    assert not new.folder.exists()

@@ -13,8 +13,8 @@ import paramiko
 import pytest
 
 from harness import resources
-from harness.errors import UsageError
-from harness.images import assembly, kernel, keys, packages, prefix, wine
+from harness.errors import LabError, UsageError
+from harness.images import assembly, cache, kernel, keys, packages, prefix, wine
 
 
 @pytest.fixture
@@ -132,3 +132,38 @@ def test_keys_are_what_ssh_software_reads(tmp_path: Path) -> None:
     assert f"ssh-ed25519 {read.get_base64()}" == pair.public_line
     assert pair.dropbear_private.startswith(b"\0\0\0\x0bssh-ed25519\0\0\0\x40")
     assert pair.public_line != keys.KeyPair.generate().public_line
+
+
+@pytest.mark.parametrize("name", [wine.KERNEL, wine.INITRD, wine.DISK, wine.KEY, cache.MANIFEST])
+def test_a_half_written_image_is_built_again_once_and_that_is_said(
+    recipe: wine.Recipe, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(wine, "_require_amd64", lambda: None)
+    monkeypatch.setattr(cache, "require_space", lambda _: None)
+    built: list[str] = []
+
+    def make(recipe: wine.Recipe, folder: Path, progress: object) -> cache.Entry:
+        built.append("built")
+        (folder / "out").mkdir()
+        for file in (wine.KERNEL, wine.INITRD, wine.DISK, wine.KEY):
+            (folder / "out" / file).write_bytes(b"content" * 100)
+        facts = {"guest": "wine", "key": "k", "inputs": recipe.inputs(), "host_public_key": "h", "cmdline": "c"}
+        return cache.publish(folder / "out", "wine-k", facts)
+
+    monkeypatch.setattr(wine, "_build", make)
+    said: list[str] = []
+    image = wine.build(said.append, recipe=recipe)
+    assert wine.build(said.append, recipe=recipe) == image
+    path = image.kernel.with_name(name)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LabError, match=r"was damaged|is not in"):
+        wine.load("k")
+    again = wine.build(said.append, recipe=recipe)
+    assert again.kernel.with_name(wine.KEY).read_bytes() == b"content" * 100
+    assert wine.build(said.append, recipe=recipe) == wine.load("k") == again
+    assert len(built) == 2
+    (line,) = said
+    assert "wine-k was damaged" in line
+    assert name in line
