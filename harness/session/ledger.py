@@ -94,7 +94,7 @@ class Entry:
         if strict is not None:
             return Ending(failure, doubts, "", strict.text.removeprefix(STRICT).strip(), True, self.covered)
         passed = next((item for item in self.reports if item.outcome == "passed" and item.xfail is not None), None)
-        if passed is not None:
+        if passed is not None and not self._skipped():
             return Ending(failure, doubts, "", passed.xfail, False, self.covered)
         skipped = self._skipped()
         if not (failure or doubts or skipped or self._called()):

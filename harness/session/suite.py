@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,9 @@ def _main(arguments: list[str], plugins: list[object], suites: tuple[Path, ...])
     before, known = list(sys.path), set(sys.modules)
     try:
         return int(pytest.main(arguments, plugins=plugins))
+    except Exception:  # pytest raises what it finds when it has ended already, such as what a late thread raised
+        traceback.print_exc(file=sys.stdout)
+        return int(pytest.ExitCode.INTERNAL_ERROR)
     finally:
         sys.path[:] = before
         folders = tuple(str(folder_of(path).resolve()) + os.sep for path in suites)

@@ -484,3 +484,22 @@ def test_a_wider_fixture_that_is_asked_for_in_the_middle_of_a_test_is_refused(su
     status, reason = suite.run(late)["test_late"]
     assert status is Status.FAILED
     assert "in the middle of a test; name it among the test's arguments" in reason
+
+
+def test_what_a_thread_raises_after_the_last_test_is_no_pass(suite: Suite) -> None:
+    late = """
+        @pytest.fixture(scope="session")
+        def around():
+            yield
+            thread = threading.Thread(target=lambda: 1 / 0)
+            thread.start()
+            thread.join()
+
+        def test_last(around, wsk):
+            pass
+    """
+    try:
+        found = suite.run(late)
+    except LabError:  # pytest hears of it when its last test has ended
+        return
+    assert any(status in (Status.FAILED, Status.INCONCLUSIVE) for status, _ in found.values()), found
