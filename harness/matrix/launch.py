@@ -13,7 +13,7 @@ from pathlib import Path
 from harness import adapters, doctor, ownership, removal, resources
 from harness.errors import UsageError, writing
 from harness.history.store import History
-from harness.matrix import catalogue, identity, retry
+from harness.matrix import catalogue, identity, retry, suite_settings
 from harness.matrix.admission import RESERVE_MIB, Admission, available_mib, longest_first, need_mib
 from harness.matrix.cells import Cell, CellJob, HostLab, WindowsOptions
 from harness.matrix.events import Event
@@ -251,6 +251,8 @@ def execute_in(request: Request, folder: Path, watcher: Watcher, options: Option
         LabError: the drivers or an image cannot be built, the scheduler is not there, or the folder's disk is full.
     """
     planned = request.planned()
+    for line in suite_settings.unread(path.absolute() for path in request.suite):
+        watcher.say(line)
     platform = _Platform()
     try:
         with writing(folder):
