@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from harness import plan_end
+from harness import plan_end, printable
 from harness.errors import UsageError
 from harness.verify.closing import Closing
 from harness.wsk.operations import Operation, Outcome, Step
@@ -26,6 +27,7 @@ from harness.wsk.operations import Operation, Outcome, Step
 SCHEMA = 3
 _READ = (1, 2, 3)  # 1 had no closings, 2 no end
 CUT = "the plan has no last line: the run that wrote it did not come to its end, or the file was cut"
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 _OPERATIONS: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Operation)}
 
 
@@ -140,7 +142,7 @@ def parse(text: Iterable[str]) -> Plan:
                 if len(steps) > 1 and steps[-1].number <= steps[-2].number:
                     raise _BadLineError(f"step {steps[-1].number} follows step {steps[-2].number}")
         except (_BadLineError, RecursionError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise UsageError(f"operations plan, line {number}: {error}") from None
+            raise UsageError(printable.line(f"operations plan, line {number}: {error}")) from None
         counted.add(line)
     if header is None:
         raise UsageError("operations plan: it is empty", mend='its first line must be the header {"schema": 1, ...}')
@@ -149,7 +151,10 @@ def parse(text: Iterable[str]) -> Plan:
 
 
 def _dump(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if text.isascii() or not _HALF_A_PAIR.search(text):
+        return text
+    return json.dumps(value, separators=(",", ":"))  # half a surrogate pair has no form in UTF-8, but one in JSON
 
 
 def _load(line: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def on_wire(name: str) -> str:
 
 
 def _cut(name: str) -> bytes:
-    return name.encode()[:_LONGEST_NAME]
+    return name.encode(errors="backslashreplace")[:_LONGEST_NAME]  # half a surrogate pair is written as its escape
 
 
 def decode(frame: bytes) -> Marker | None:

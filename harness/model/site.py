@@ -13,6 +13,8 @@ from harness.model.addresses import LIMITED_BROADCAST, link_local, mac_bytes, ma
 from harness.model.profile import StackProfile
 from harness.wsk.types import Address
 
+_LEAST_MTU = 68  # bytes; RFC 791, section 3.2: what every link of IPv4 carries whole
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -99,6 +101,10 @@ class Site:
         try:
             rest = {key: value[key] for key in ("host_macs", "mtu", "pads", "partial_checksum", "interface_index")}
             rest["zero_checksum_stays"] = bool(value.get("zero_checksum_stays", False))  # older plans do not say
+            if not _is_whole_number(rest["mtu"]) or not _LEAST_MTU <= rest["mtu"] < 1 << 32:
+                raise ValueError(f"the MTU must be a whole number of bytes from {_LEAST_MTU} on, not {rest['mtu']!r}")
+            if rest["interface_index"] is not None and not _is_whole_number(rest["interface_index"]):
+                raise ValueError(f"the interface's index must be a whole number, not {rest['interface_index']!r}")
             profile = profiles.get(value["profile"])
             return cls.of(value["guest_mac"], value["addresses"], value["neighbours"], profile, **rest)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -143,3 +149,7 @@ class Site:
         narrow: list[IPv6Address] = [IPv6Address(item.ip) for item in self.interfaces6 if item.ip.is_link_local]
         derived = link_local(self.guest_mac)
         return tuple(narrow + ([] if derived in narrow else [derived]) + wide[:1])
+
+
+def _is_whole_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from harness import plan
 from harness.capture import tshark
-from harness.errors import HarnessError
+from harness.capture.marker import Edge, Marker, decode, on_wire
+from harness.errors import HarnessError, UsageError
+from harness.model.site import Site
 from harness.offline.verify import FileVerdict
+from harness.wsk.operations import Close, Outcome, Step
 from tests.corpus import containers as made
+from tests.corpus import hostile_plan
 from tests.corpus.hostile import judge, run, sound
+from tests.corpus.story import SITE
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +64,29 @@ def test_every_cut_of_a_file_is_answered(tmp_path: Path) -> None:
             result = judge(path, bulk=True)
             all_cases_closed = end > len(content) - 150  # only the statistics or the last marker are cut
             assert isinstance(result, HarnessError) or result.status != "passed" or all_cases_closed
+
+
+def test_damaged_plans_get_an_error_or_a_verdict(tmp_path: Path) -> None:
+    """The seeds after the range: an MTU that is text, 0 or negative; half a surrogate pair; line feeds."""
+    seeds = [*range(200), 122, 153, 475, 1873, 2032, 3269]
+    answers = hostile_plan.run(seeds, tmp_path)
+    assert answers.total() == len(seeds)
+    assert {"failed", "UsageError"} <= set(answers)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("mtu", "1500"), ("mtu", True), ("mtu", 67), ("mtu", 1 << 32), ("interface_index", "x")]
+)
+def test_a_site_with_a_strange_number_is_refused(key: str, value: object) -> None:
+    with pytest.raises(UsageError, match="the plan's site cannot be read"):
+        Site.from_json(SITE.to_json() | {key: value})
+
+
+def test_a_name_with_half_a_surrogate_pair_is_written_and_found_again() -> None:
+    step = Step(1, "test_\udcff.py::test", Close(1), Outcome())
+    line = plan.step_line(step)
+    assert line.isascii()
+    assert plan.parse([plan.header_line(plan.Header("r", "linux")), line]).steps == (step,)
+    found = decode(Marker(bytes(16), 1, Edge.START, 1, step.case).encode(bytes(6)))
+    assert found is not None
+    assert found.name == on_wire(step.case) == "test_\\udcff.py::test"
