@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from harness import removal
 from harness.model.predict import predict
 from harness.plan import Header, Plan, lines, parse
 from harness.report.results import OWN
@@ -133,8 +133,7 @@ def by_pytest(folder: Path, text: str) -> dict[str, Status]:
 @settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.lists(CASES, min_size=1, max_size=6))
 def test_the_run_says_what_pytest_says(cases: list[Case]) -> None:
-    with TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    with removal.scratch("ledger-") as folder:
         suite = Suite(folder)
         text = "".join(case.source(number, "time.sleep(60)") for number, case in enumerate(cases))
         told = suite.run(text)
