@@ -65,6 +65,11 @@ def _lab(name: str, what: str, reason: str) -> Fault:
     return Fault(name, "L", what, f"lab_faults.py::test_fault[{name}]", (f"reason:{reason}",))
 
 
+def _ledger(name: str, what: str, expects: str) -> Fault:
+    case = f"ledger_cases.py::test_{name}"
+    return Fault(f"test-{name.replace('_', '-')}", "T", what, case, (expects,), inconclusive=False)
+
+
 FAULTS = (
     _relay("loss", "one frame in three is lost", "missing:datagram"),
     _relay("duplication", "one frame in three comes twice", "duplicated:datagram"),
@@ -107,6 +112,13 @@ FAULTS = (
     _lab("disk-full", "the capture's file can grow no more", "dumpcap"),
     _lab("results-folder-gone", "the cell's folder is removed", "cannot watch"),
     _lab("clock-set", "the host's clock is set", "the host's clock was set by +3600 s"),
+    _ledger("pytest_fail", "a test calls pytest.fail", "reason:Failed: not what it should be"),
+    _ledger("exit", "a test calls sys.exit", "reason:SystemExit: 0"),
+    _ledger("text", "an error of a test has no text", "reason:_OddError: its text cannot be read"),
+    _ledger("surrogate", "an error's text is no UTF-8", "reason:ValueError: cannot open caf"),
+    _ledger("strict", "a test passes that a strict mark says fails", "reason:[XPASS(strict)] known"),
+    _ledger("teardown", "a fixture's teardown sends what it must not", "unexpected:wire"),
+    _ledger("hang", "a test never ends", "reason:the test did not end within 2 s"),
     Fault("libvirt-error", "L", "libvirt fails in the middle of a start (more memory than there is)", CASE,
           ("reason:libvirt could not start the guest",), memory_mib=1 << 24),
     Fault("dhcp-dead", "L", "the DHCP server is killed while the guest boots", CASE,

@@ -22,6 +22,7 @@ GROUPS = {
     "S": "a guest that sends as somebody else",
     "L": "the lab",
     "F": "the files of a run",
+    "T": "tests that fail in ways that once left no result",
 }
 
 
