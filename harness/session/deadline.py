@@ -27,6 +27,9 @@ CASE_SECONDS = 60.0
 CALL_SECONDS = 90.0
 """What a call on the driver or its adapter may take at the end of a case; the relay's own deadlines are shorter."""
 
+LOAD_SECONDS = 240.0
+"""What putting a driver into a guest and loading it may take; less than the parent's patience with a silent worker."""
+
 HARD_SECONDS = 15.0
 """How long after its deadline a test that cannot be broken into ends the process."""
 

@@ -364,7 +364,8 @@ class Session:
         self._case = Case(UNLOAD, self._case.wsk, self._case.wire, time.monotonic())
         closing = Closing(UNLOAD)
         try:
-            unload()
+            with bounded(CALL_SECONDS, "the driver to unload"):
+                unload()
         except (Failure, LabError) as error:
             if (crash := self.keeper.crash()) is not None:
                 self._finish(ended_by(closing, crash))

@@ -30,6 +30,7 @@ from harness.report.results import CaseResult
 from harness.report.status import Status
 from harness.session import driver as drivers
 from harness.session import saving
+from harness.session.deadline import CALL_SECONDS, LOAD_SECONDS, bounded
 from harness.session.driver import SampleDriver
 from harness.session.session import Session
 from harness.vm import ram, saved, sparse
@@ -249,7 +250,7 @@ class Starter:
 
     def _proven(self, driver: LoadedDriver, how: str) -> Ready:
         session = self._session(driver)
-        with self._phase("proof"):
+        with self._phase("proof"), bounded(CALL_SECONDS, "a restored guest's first datagram"):
             doubt = prove(session)
         if doubt:
             raise LabError(f"it did not prove itself: {doubt}")
@@ -327,7 +328,7 @@ class Starter:
     def _installed(self) -> LoadedDriver:
         shell = self._shell or self._login()
         self._driver = self._driver_by(shell)
-        with self._phase("load"):
+        with self._phase("load"), bounded(LOAD_SECONDS, "the driver to be loaded"):
             self._driver.install()
         return self._driver
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -503,3 +504,12 @@ def test_what_a_thread_raises_after_the_last_test_is_no_pass(suite: Suite) -> No
     except LabError:  # pytest hears of it when its last test has ended
         return
     assert any(status in (Status.FAILED, Status.INCONCLUSIVE) for status, _ in found.values()), found
+
+
+def test_an_unload_that_never_ends_is_ended(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.session.session.CALL_SECONDS", 0.2)
+    suite.run(GOOD)
+    suite.cell.session.end(lambda: time.sleep(60))
+    last = suite.cell.session.results[-1]
+    assert (last.id, last.status) == (UNLOAD, Status.INCONCLUSIVE)
+    assert "for the driver to unload" in last.reason
