@@ -1,5 +1,7 @@
 /* controls.c - control information of a send: Windows' CMSGHDRs into Linux' cmsghdrs. */
-#include "provider.h"
+#include "controls.h"
+
+#include "linux.h"
 
 #define WINDOWS_IP_OPTIONS 1
 #define WINDOWS_IP_TOS 3
@@ -31,7 +33,9 @@ typedef struct _SINK {
     INT Ecn;      /* likewise */
 } SINK;
 
-static NTSTATUS Emit(SINK *Out, int Level, int Type, const VOID *Data, ULONG Length) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS Emit(_Inout_ SINK *Out, _In_ int Level, _In_ int Type, _In_reads_bytes_(Length) const VOID *Data,
+                     _In_ ULONG Length) {
     struct lx_cmsghdr *Header = (struct lx_cmsghdr *)(Out->Block + Out->Used);
     ULONG Space = (ULONG)sizeof(*Header) + ((Length + 7) & ~7u);
 
@@ -48,7 +52,9 @@ static NTSTATUS Emit(SINK *Out, int Level, int Type, const VOID *Data, ULONG Len
 }
 
 /* An INT that must fit in a byte: TOS, traffic class, ECN. */
-static NTSTATUS NoteByte(SINK *Out, int Level, const UCHAR *Data, ULONG Length, BOOLEAN Ecn) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS NoteByte(_Inout_ SINK *Out, _In_ int Level, _In_reads_bytes_(Length) const UCHAR *Data,
+                         _In_ ULONG Length, _In_ BOOLEAN Ecn) {
     INT Value;
 
     if (Length != sizeof(Value)) {
@@ -69,7 +75,8 @@ static NTSTATUS NoteByte(SINK *Out, int Level, const UCHAR *Data, ULONG Length, 
 }
 
 /* The byte that the notes make. ECN alone keeps the upper six bits that the socket has as an option. */
-static NTSTATUS EmitByte(SINK *Out, int Fd) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS EmitByte(_Inout_ SINK *Out, _In_ int Fd) {
     int Type = Out->TosLevel == LX_SOL_IP ? LX_IP_TOS : LX_IPV6_TCLASS;
     INT Value = Out->Tos;
     uint32_t Size = sizeof(Value);
@@ -86,7 +93,8 @@ static NTSTATUS EmitByte(SINK *Out, int Fd) {
     return Emit(Out, Out->TosLevel, Type, &Value, sizeof(Value));
 }
 
-static NTSTATUS EmitPktinfo4(SINK *Out, const UCHAR *Data, ULONG Length) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS EmitPktinfo4(_Inout_ SINK *Out, _In_reads_bytes_(Length) const UCHAR *Data, _In_ ULONG Length) {
     struct lx_in_pktinfo Info = {0};
     IN_PKTINFO Asked;
 
@@ -99,7 +107,8 @@ static NTSTATUS EmitPktinfo4(SINK *Out, const UCHAR *Data, ULONG Length) {
     return Emit(Out, LX_SOL_IP, LX_IP_PKTINFO, &Info, sizeof(Info));
 }
 
-static NTSTATUS EmitSegment(SINK *Out, const UCHAR *Data, ULONG Length) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS EmitSegment(_Inout_ SINK *Out, _In_reads_bytes_(Length) const UCHAR *Data, _In_ ULONG Length) {
     ULONG Value;
     uint16_t Size;
 
@@ -114,7 +123,9 @@ static NTSTATUS EmitSegment(SINK *Out, const UCHAR *Data, ULONG Length) {
     return Size == 0 ? STATUS_SUCCESS : Emit(Out, LX_SOL_UDP, LX_UDP_SEGMENT, &Size, sizeof(Size));
 }
 
-static NTSTATUS Translate(SINK *Out, const CMSGHDR *Header, const UCHAR *Data, ULONG Length) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS Translate(_Inout_ SINK *Out, _In_ const CMSGHDR *Header, _In_reads_bytes_(Length) const UCHAR *Data,
+                          _In_ ULONG Length) {
     if (Header->cmsg_level == IPPROTO_IP) {
         switch (Header->cmsg_type) {
         case WINDOWS_PKTINFO:
@@ -144,7 +155,7 @@ static NTSTATUS Translate(SINK *Out, const CMSGHDR *Header, const UCHAR *Data, U
     return STATUS_INVALID_PARAMETER;
 }
 
-/* Walks a client's block. Its length includes the padding behind the last message; one without is not well formed. */
+_Use_decl_annotations_
 NTSTATUS ControlsToLinux(int Fd, const VOID *Block, ULONG Length, PUCHAR Out, ULONG Room, ULONG *Used) {
     SINK Target = {Out, Room, 0, LX_SOL_IP, -1, -1};
     NTSTATUS Status;

@@ -4,14 +4,22 @@
  * Wine's MmBuildMdlForNonPagedPool does nothing, so MmGetSystemAddressForMdlSafe finds no mapping. Client and
  * provider share one address space here, and an MDL's own virtual address is where its bytes are.
  */
-#include "provider.h"
+#include "datagrams.h"
+
+#include "address.h"
+#include "controls.h"
+#include "linux.h"
+#include "pool.h"
+#include "queue.h"
+#include "status.h"
 
 #define CONTROL_ROOM 1024u
 #define SEND_WAIT_MS 5000 /* for room in the socket's buffer */
 #define WINDOWS_MSG_TRUNC 0x0100u
 
 /* Appends the bytes of a WSK_BUF to a WORK's Iov. Count must have come from CountMdls. */
-static VOID AddBuffer(PWORK Work, const WSK_BUF *Buffer, MESSAGE *Message) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static VOID AddBuffer(_Inout_ PWORK Work, _In_ const WSK_BUF *Buffer, _Inout_ MESSAGE *Message) {
     SIZE_T Left = Buffer->Length;
     ULONG Offset = Buffer->Offset;
     PMDL Mdl;
@@ -27,7 +35,8 @@ static VOID AddBuffer(PWORK Work, const WSK_BUF *Buffer, MESSAGE *Message) {
     }
 }
 
-static ULONG CountMdls(const WSK_BUF *Buffer) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static ULONG CountMdls(_In_ const WSK_BUF *Buffer) {
     ULONG Count = 0;
     PMDL Mdl;
 
@@ -37,14 +46,18 @@ static ULONG CountMdls(const WSK_BUF *Buffer) {
     return Count;
 }
 
-static VOID Discard(PWORK Work) {
+/* Frees a WORK that was not submitted. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static VOID Discard(_In_ PWORK Work) {
     PoolFree(Work->Iov);
     PoolFree(Work->Messages);
     PoolFree(Work);
 }
 
-/* Makes the Iov and the messages of a WORK; on failure the IRP has been completed. */
-static NTSTATUS Describe(PWORK Work, const WSK_BUF_LIST *List, const WSK_BUF *Single) {
+/* Makes the Iov and the messages of a WORK. On failure the IRP has been completed and the WORK is gone. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+_Must_inspect_result_
+static NTSTATUS Describe(_Inout_ PWORK Work, _In_opt_ const WSK_BUF_LIST *List, _In_opt_ const WSK_BUF *Single) {
     const WSK_BUF_LIST *Entry;
     PIRP Irp = Work->Irp;
     ULONG Mdls = Single != NULL ? CountMdls(Single) : 0;
@@ -73,8 +86,10 @@ static NTSTATUS Describe(PWORK Work, const WSK_BUF_LIST *List, const WSK_BUF *Si
     return STATUS_SUCCESS;
 }
 
-static NTSTATUS SubmitSend(PWSK_SOCKET WskSocket, const WSK_BUF_LIST *List, const WSK_BUF *Single, ULONG Flags,
-                           PSOCKADDR RemoteAddress, ULONG ControlInfoLength, PCMSGHDR ControlInfo, PIRP Irp) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static NTSTATUS SubmitSend(_In_ PWSK_SOCKET WskSocket, _In_opt_ const WSK_BUF_LIST *List,
+                           _In_opt_ const WSK_BUF *Single, _In_ ULONG Flags, _In_opt_ PSOCKADDR RemoteAddress,
+                           _In_ ULONG ControlInfoLength, _In_opt_ PCMSGHDR ControlInfo, _In_ PIRP Irp) {
     PSOCKET Socket = CONTAINING_RECORD(WskSocket, SOCKET, Wsk);
     PWORK Work;
     NTSTATUS Status = WorkCreate(WorkSend, Socket, Irp, &Work);
@@ -94,11 +109,13 @@ static NTSTATUS SubmitSend(PWSK_SOCKET WskSocket, const WSK_BUF_LIST *List, cons
     return NT_SUCCESS(Status) ? WorkSubmit(Work) : Status;
 }
 
+_Use_decl_annotations_
 NTSTATUS WSKAPI ProviderSendTo(PWSK_SOCKET Socket, PWSK_BUF Buffer, ULONG Flags, PSOCKADDR RemoteAddress,
                                ULONG ControlInfoLength, PCMSGHDR ControlInfo, PIRP Irp) {
     return SubmitSend(Socket, NULL, Buffer, Flags, RemoteAddress, ControlInfoLength, ControlInfo, Irp);
 }
 
+_Use_decl_annotations_
 NTSTATUS WSKAPI ProviderSendMessages(PWSK_SOCKET Socket, PWSK_BUF_LIST BufferList, ULONG Flags,
                                      PSOCKADDR RemoteAddress, ULONG ControlInfoLength, PCMSGHDR ControlInfo,
                                      PIRP Irp) {
@@ -106,7 +123,8 @@ NTSTATUS WSKAPI ProviderSendMessages(PWSK_SOCKET Socket, PWSK_BUF_LIST BufferLis
 }
 
 /* Port 0 and the unspecified address name nobody; Linux would take the latter for the loopback. */
-static BOOLEAN IsDestination(const ADDRESS *Address) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static BOOLEAN IsDestination(_In_ const ADDRESS *Address) {
     const UCHAR *Byte = Address->V6.sin6_addr.u.Byte;
     ULONG Index;
 
@@ -122,7 +140,8 @@ static BOOLEAN IsDestination(const ADDRESS *Address) {
 }
 
 /* One datagram. Waits for room in the socket's buffer, as Linux does for a blocking socket, but not for ever. */
-static int64_t SendOne(int Fd, const struct lx_msghdr *Message) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static int64_t SendOne(_In_ int Fd, _In_ const struct lx_msghdr *Message) {
     int64_t Result;
     int Waits = 0;
 
@@ -133,7 +152,7 @@ static int64_t SendOne(int Fd, const struct lx_msghdr *Message) {
     return Result;
 }
 
-/* The worker's part of a send. */
+_Use_decl_annotations_
 VOID SendRun(PWORK Work) {
     PSOCKET Socket = Work->Socket;
     UCHAR Control[CONTROL_ROOM] __attribute__((aligned(8)));
@@ -172,6 +191,7 @@ VOID SendRun(PWORK Work) {
     WorkFinish(Work, Status, Sent);
 }
 
+_Use_decl_annotations_
 NTSTATUS WSKAPI ProviderReceiveFrom(PWSK_SOCKET WskSocket, PWSK_BUF Buffer, ULONG Flags, PSOCKADDR RemoteAddress,
                                     PULONG ControlLength, PCMSGHDR ControlInfo, PULONG ControlFlags, PIRP Irp) {
     PWORK Work;
@@ -195,7 +215,9 @@ NTSTATUS WSKAPI ProviderReceiveFrom(PWSK_SOCKET WskSocket, PWSK_BUF Buffer, ULON
 }
 
 /* Called by IoCancelIrp with the cancel lock held: leaves the completion to the worker, which owns the WORK. */
-static VOID NTAPI ReceiveCancel(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
+_Function_class_(DRIVER_CANCEL)
+_IRQL_requires_(DISPATCH_LEVEL)
+static VOID NTAPI ReceiveCancel(_Inout_ PDEVICE_OBJECT DeviceObject, _Inout_ PIRP Irp) {
     PWORK Work = Irp->Tail.Overlay.DriverContext[0];
 
     UNREFERENCED_PARAMETER(DeviceObject);
@@ -204,24 +226,30 @@ static VOID NTAPI ReceiveCancel(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     WorkWake();
 }
 
-static VOID ReceiveEnd(PWORK Work, NTSTATUS Status, ULONG_PTR Information) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static VOID ReceiveEnd(_In_ PWORK Work, _In_ NTSTATUS Status, _In_ ULONG_PTR Information) {
     RemoveEntryList(&Work->Link);
     WorkFinish(Work, Status, Information);
 }
 
 /* FALSE: the cancel routine has, or is about to have, the IRP. */
-static BOOLEAN ReceiveDisarm(PWORK Work) {
+_IRQL_requires_(PASSIVE_LEVEL)
+_Must_inspect_result_
+static BOOLEAN ReceiveDisarm(_Inout_ PWORK Work) {
     return IoSetCancelRoutine(Work->Irp, NULL) != NULL;
 }
 
-static VOID ReceiveArm(PWORK Work) {
+/* Lets the IRP be cancelled; Cancelled is set when it has been already. */
+_IRQL_requires_(PASSIVE_LEVEL)
+static VOID ReceiveArm(_Inout_ PWORK Work) {
     IoSetCancelRoutine(Work->Irp, ReceiveCancel);
     if (Work->Irp->Cancel && ReceiveDisarm(Work)) {
         InterlockedExchange(&Work->Cancelled, 1);
     }
 }
 
-static BOOLEAN SameAddress(const ADDRESS *A, const ADDRESS *B) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static BOOLEAN SameAddress(_In_ const ADDRESS *A, _In_ const ADDRESS *B) {
     if (A->Any.sa_family != B->Any.sa_family || A->V4.sin_port != B->V4.sin_port) {
         return FALSE;
     }
@@ -230,7 +258,8 @@ static BOOLEAN SameAddress(const ADDRESS *A, const ADDRESS *B) {
 }
 
 /* One datagram for a disarmed receive. FALSE: there is none, and the receive must wait on. */
-static BOOLEAN ReceiveOne(PSOCKET Socket, PWORK Work) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static BOOLEAN ReceiveOne(_In_ PSOCKET Socket, _In_ PWORK Work) {
     for (;;) {
         ADDRESS From = {0};
         struct lx_msghdr Message = {
@@ -260,7 +289,7 @@ static BOOLEAN ReceiveOne(PSOCKET Socket, PWORK Work) {
     }
 }
 
-/* Completes what can be: cancelled receives, then the oldest ones for which there is a datagram. Worker only. */
+_Use_decl_annotations_
 VOID ReceiveTry(PSOCKET Socket) {
     PLIST_ENTRY Link = Socket->Receives.Flink;
     BOOLEAN Dry = FALSE;
@@ -281,7 +310,7 @@ VOID ReceiveTry(PSOCKET Socket) {
     }
 }
 
-/* The worker's part of a receive: it waits its turn behind earlier ones. */
+_Use_decl_annotations_
 VOID ReceiveBegin(PWORK Work) {
     PSOCKET Socket = Work->Socket;
 
@@ -295,7 +324,7 @@ VOID ReceiveBegin(PWORK Work) {
     ReceiveTry(Socket);
 }
 
-/* The socket closes, or is forced closed: pending receives complete with Status. Worker only. */
+_Use_decl_annotations_
 VOID ReceiveEndAll(PSOCKET Socket, NTSTATUS Status) {
     while (!IsListEmpty(&Socket->Receives)) {
         PWORK Work = CONTAINING_RECORD(Socket->Receives.Flink, WORK, Link);

@@ -3,7 +3,11 @@
  *
  * Wine loads this image as a library, without a DRIVER_OBJECT, so it makes one for itself. PASSIVE_LEVEL throughout.
  */
-#include "provider.h"
+#include "device.h"
+
+#include "force.h"
+#include "queue.h"
+#include "wskprovider_abi.h"
 
 NTKERNELAPI NTSTATUS NTAPI IoCreateDriver(PUNICODE_STRING DriverName, PDRIVER_INITIALIZE InitializationFunction);
 NTKERNELAPI VOID NTAPI IoDeleteDriver(PDRIVER_OBJECT DriverObject);
@@ -14,20 +18,25 @@ static const UNICODE_STRING LinkName = RTL_CONSTANT_STRING(L"\\DosDevices\\WskPr
 static PDRIVER_OBJECT Driver;
 static PDEVICE_OBJECT Device;
 
-static NTSTATUS Complete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static NTSTATUS Complete(_Inout_ PIRP Irp, _In_ NTSTATUS Status, _In_ ULONG_PTR Information) {
     Irp->IoStatus.Status = Status;
     Irp->IoStatus.Information = Information;
     IoCompleteRequest(Irp, IO_NO_INCREMENT);
     return Status;
 }
 
-static NTSTATUS NTAPI OnCreateClose(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
+_Function_class_(DRIVER_DISPATCH)
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS NTAPI OnCreateClose(_In_ PDEVICE_OBJECT DeviceObject, _Inout_ PIRP Irp) {
     UNREFERENCED_PARAMETER(DeviceObject);
     return Complete(Irp, STATUS_SUCCESS, 0);
 }
 
 /* Every request begins with version and size, as those of wsksend.sys do. */
-static NTSTATUS Check(const VOID *Buffer, ULONG Length, ULONG Wanted) {
+_IRQL_requires_(PASSIVE_LEVEL)
+_Must_inspect_result_
+static NTSTATUS Check(_In_reads_bytes_opt_(Length) const VOID *Buffer, _In_ ULONG Length, _In_ ULONG Wanted) {
     const struct wskprovider_relent *Head = Buffer;
 
     if (Buffer == NULL || Length < sizeof(*Head)) {
@@ -42,7 +51,9 @@ static NTSTATUS Check(const VOID *Buffer, ULONG Length, ULONG Wanted) {
     return Head->size == Length && Length == Wanted ? STATUS_SUCCESS : STATUS_INFO_LENGTH_MISMATCH;
 }
 
-static NTSTATUS NTAPI OnControl(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
+_Function_class_(DRIVER_DISPATCH)
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS NTAPI OnControl(_In_ PDEVICE_OBJECT DeviceObject, _Inout_ PIRP Irp) {
     PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
     PVOID Buffer = Irp->AssociatedIrp.SystemBuffer;
     ULONG Input = Stack->Parameters.DeviceIoControl.InputBufferLength;
@@ -65,6 +76,7 @@ static NTSTATUS NTAPI OnControl(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
         }
         if (NT_SUCCESS(Status)) {
             ForceRelent(Buffer);
+            WorkWake();
             Information = sizeof(struct wskprovider_relented);
         }
         break;
@@ -74,7 +86,9 @@ static NTSTATUS NTAPI OnControl(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     return Complete(Irp, Status, Information);
 }
 
-static NTSTATUS NTAPI Initialize(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+_Function_class_(DRIVER_INITIALIZE)
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS NTAPI Initialize(_In_ PDRIVER_OBJECT DriverObject, _In_ PUNICODE_STRING RegistryPath) {
     UNREFERENCED_PARAMETER(RegistryPath);
     Driver = DriverObject;
     DriverObject->MajorFunction[IRP_MJ_CREATE] = OnCreateClose;
@@ -84,7 +98,7 @@ static NTSTATUS NTAPI Initialize(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Re
     return STATUS_SUCCESS;
 }
 
-/* Without the device the provider works all the same, and cannot be told anything. */
+_Use_decl_annotations_
 VOID DeviceStart(VOID) {
     if (!NT_SUCCESS(IoCreateDriver((PUNICODE_STRING)&DriverName, Initialize))) {
         Driver = NULL;
@@ -103,6 +117,7 @@ VOID DeviceStart(VOID) {
     Device->Flags &= ~(ULONG)DO_DEVICE_INITIALIZING;
 }
 
+_Use_decl_annotations_
 VOID DeviceStop(VOID) {
     if (Device != NULL) {
         IoDeleteSymbolicLink((PUNICODE_STRING)&LinkName);

@@ -5,7 +5,9 @@
  * out and ForceHold before it completes one. What is held waits on one list, for time (LATE), for company (REVERSE)
  * or for its socket's end (PEND); the list belongs to the worker, the rules to whoever has the lock.
  */
-#include "provider.h"
+#include "force.h"
+
+#include "linux.h"
 
 typedef struct _RULE {
     struct wskprovider_force Asked;
@@ -21,17 +23,19 @@ static LIST_ENTRY Held;
 static volatile LONG HeldCount;
 static volatile LONG Relenting; /* the worker is to let go of what is held */
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Enter(VOID) {
     while (InterlockedExchange(&RulesLock, 1) != 0) {
         LinuxYield();
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Leave(VOID) {
     InterlockedExchange(&RulesLock, 0);
 }
 
-/* Before the worker starts. */
+_Use_decl_annotations_
 VOID ForceReset(VOID) {
     InitializeListHead(&Held);
     RuleCount = 0;
@@ -39,7 +43,8 @@ VOID ForceReset(VOID) {
     Relenting = 0;
 }
 
-static ULONG CallOf(WORK_KIND Kind) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static ULONG CallOf(_In_ WORK_KIND Kind) {
     switch (Kind) {
     case WorkOpen:
         return WSKPROVIDER_CALL_SOCKET;
@@ -59,7 +64,8 @@ static ULONG CallOf(WORK_KIND Kind) {
 }
 
 /* The rule that acts on a call now, counted; NULL for none. Under the lock. */
-static RULE *Act(ULONG Call, PSOCKET Socket) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static RULE *Act(_In_ ULONG Call, _In_opt_ const SOCKET *Socket) {
     ULONG Index;
 
     for (Index = 0; Index < RuleCount; Index++) {
@@ -82,7 +88,7 @@ static RULE *Act(ULONG Call, PSOCKET Socket) {
     return NULL;
 }
 
-/* Notes in a WORK what is to be done with it. The submitting thread, any IRQL up to DISPATCH_LEVEL. */
+_Use_decl_annotations_
 VOID ForceMatch(PWORK Work) {
     RULE *Rule;
 
@@ -97,7 +103,7 @@ VOID ForceMatch(PWORK Work) {
     Leave();
 }
 
-/* Whether the client's own allocation is to fail. Any IRQL. */
+_Use_decl_annotations_
 BOOLEAN ForceMemory(ULONG Call) {
     BOOLEAN Fails;
 
@@ -111,53 +117,40 @@ BOOLEAN ForceMemory(ULONG Call) {
 }
 
 /* Keeps a WORK that is ready to be completed. Worker only. */
-static VOID Keep(PWORK Work, ULONG Effects) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static VOID Keep(_Inout_ PWORK Work, _In_ ULONG Effects) {
     Work->Effects = Effects;
     Work->DueMs = LinuxMilliseconds() + Work->DelayMs;
     InsertTailList(&Held, &Work->Link);
     InterlockedIncrement(&HeldCount);
 }
 
-static VOID LetGo(PWORK Work) {
+/* Completes a WORK that is held. Worker only. */
+_IRQL_requires_(PASSIVE_LEVEL)
+static VOID LetGo(_In_ PWORK Work) {
     RemoveEntryList(&Work->Link);
     InterlockedDecrement(&HeldCount);
     WorkComplete(Work);
 }
 
-/* TRUE: the WORK is not to be carried out; it has been, or will be, completed as its rule says. Worker only. */
-BOOLEAN ForceBegin(PWORK Work) {
-    PSOCKET Socket = Work->Socket;
-    NTSTATUS Status = Work->ForcedStatus;
-
+_Use_decl_annotations_
+FORCE ForceBegin(PWORK Work) {
     if (Work->Kind == WorkClose) {
-        return FALSE;
+        return ForceNone;
     }
-    if ((Work->Effects & WSKPROVIDER_DEAD) != 0 && !Socket->Dead) {
-        Socket->Dead = TRUE;
-        ReceiveEndAll(Socket, STATUS_FILE_FORCED_CLOSED);
-    }
-    if (Socket->Dead) {
-        WorkFinish(Work, STATUS_FILE_FORCED_CLOSED, 0);
-        return TRUE;
+    if ((Work->Effects & WSKPROVIDER_DEAD) != 0 || Work->Socket->Dead) {
+        return ForceDead;
     }
     if ((Work->Effects & WSKPROVIDER_PEND) != 0) {
         Work->Status = STATUS_CANCELLED;
         Work->Information = 0;
         Keep(Work, Work->Effects);
-        return TRUE;
+        return ForceKept;
     }
-    if ((Work->Effects & WSKPROVIDER_FAIL) != 0) {
-        if (Work->Kind == WorkOpen) {
-            OpenAbandon(Socket);
-            Work->Socket = NULL;
-        }
-        WorkFinish(Work, Status, 0);
-        return TRUE;
-    }
-    return FALSE;
+    return (Work->Effects & WSKPROVIDER_FAIL) != 0 ? ForceFail : ForceNone;
 }
 
-/* TRUE: the WORK, which has its status, is completed later. Worker only. */
+_Use_decl_annotations_
 BOOLEAN ForceHold(PWORK Work) {
     ULONG Wanted = 0;
     BOOLEAN Complete = FALSE;
@@ -192,7 +185,7 @@ BOOLEAN ForceHold(PWORK Work) {
     return FALSE;
 }
 
-/* Completes what is due, or all once the rules are gone. Returns the ms until the next, -1 for none. Worker only. */
+_Use_decl_annotations_
 int ForceTick(VOID) {
     BOOLEAN All = InterlockedExchange(&Relenting, 0) != 0;
     int64_t Now;
@@ -217,7 +210,7 @@ int ForceTick(VOID) {
     return (int)Next;
 }
 
-/* Completes what is held of one socket (NULL: of all), because it closes. Worker only. */
+_Use_decl_annotations_
 VOID ForceFlush(PSOCKET Socket) {
     PLIST_ENTRY Link;
 
@@ -231,7 +224,7 @@ VOID ForceFlush(PSOCKET Socket) {
     }
 }
 
-/* FORCE: one more rule. PASSIVE_LEVEL. */
+_Use_decl_annotations_
 NTSTATUS ForceAdd(const struct wskprovider_force *Asked) {
     const ULONG Timing = WSKPROVIDER_INLINE | WSKPROVIDER_LATE | WSKPROVIDER_RAISED;
     ULONG Effects = Asked->effects;
@@ -269,7 +262,7 @@ NTSTATUS ForceAdd(const struct wskprovider_force *Asked) {
     return Status;
 }
 
-/* RELENT: forgets the rules, and lets the worker complete what is held. PASSIVE_LEVEL. */
+_Use_decl_annotations_
 VOID ForceRelent(struct wskprovider_relented *Reply) {
     ULONG Index;
 
@@ -283,5 +276,4 @@ VOID ForceRelent(struct wskprovider_relented *Reply) {
     Leave();
     Reply->held = (ULONG)HeldCount;
     InterlockedExchange(&Relenting, 1);
-    WorkWake();
 }

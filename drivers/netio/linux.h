@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "annotations.h"
+
 #define LX_AF_INET 2
 #define LX_AF_INET6 10
 #define LX_SOCK_DGRAM 2
@@ -77,23 +79,72 @@ struct lx_pollfd {
     int16_t revents;
 };
 
-/* Each returns the kernel's result: >= 0, or a negated LX_E number. */
+/*
+ * Each function that returns a number returns the kernel's result: >= 0, or a negated LX_E number. A Wine driver has no
+ * real IRQL, so all of them may be called anywhere; only LinuxPoll waits.
+ */
+
+/* TRUE (not 0) when system calls reach the Linux kernel. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 int LinuxUsable(void);
-int LinuxSocket(int family, int type, int protocol);
-int LinuxBind(int fd, const void *address, uint32_t length);
-int LinuxGetName(int fd, void *address, uint32_t *length);
-int LinuxSetOption(int fd, int level, int name, const void *value, uint32_t length);
-int LinuxGetOption(int fd, int level, int name, void *value, uint32_t *length);
-int64_t LinuxSend(int fd, const struct lx_msghdr *message, int flags);
-int64_t LinuxReceive(int fd, struct lx_msghdr *message, int flags);
-int LinuxPoll(struct lx_pollfd *fds, uint32_t count, int milliseconds);
+
+/* Returns a file descriptor, which the caller closes with LinuxClose. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int LinuxSocket(_In_ int family, _In_ int type, _In_ int protocol);
+
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int LinuxBind(_In_ int fd, _In_reads_bytes_(length) const void *address, _In_ uint32_t length);
+
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int LinuxGetName(_In_ int fd, _Out_ void *address, _Inout_ uint32_t *length);
+
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int LinuxSetOption(_In_ int fd, _In_ int level, _In_ int name, _In_reads_bytes_(length) const void *value,
+                   _In_ uint32_t length);
+
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int LinuxGetOption(_In_ int fd, _In_ int level, _In_ int name, _Out_ void *value, _Inout_ uint32_t *length);
+
+/* Sends one message. Returns its bytes. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int64_t LinuxSend(_In_ int fd, _In_ const struct lx_msghdr *message, _In_ int flags);
+
+/* Receives one message. Returns its bytes. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int64_t LinuxReceive(_In_ int fd, _Inout_ struct lx_msghdr *message, _In_ int flags);
+
+/* Waits at most so long (-1: without end) for one of the descriptors. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int LinuxPoll(_Inout_opt_ struct lx_pollfd *fds, _In_ uint32_t count, _In_ int milliseconds);
+
+/* Returns the file descriptor of an event (eventfd), which the caller closes with LinuxClose. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 int LinuxEvent(void);
-void LinuxSignal(int fd);
-void LinuxDrain(int fd);
-void LinuxClose(int fd);
+
+_IRQL_requires_max_(DISPATCH_LEVEL)
+void LinuxSignal(_In_ int fd);
+
+/* Resets an event. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+void LinuxDrain(_In_ int fd);
+
+_IRQL_requires_max_(DISPATCH_LEVEL)
+void LinuxClose(_In_ int fd);
+
+/* Gives the processor away. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 void LinuxYield(void);
-int64_t LinuxMilliseconds(void); /* since some moment, never backwards */
-int LinuxReadable(const void *address);
-int LinuxWritable(void *address); /* makes the page so, and says whether it is */
+
+/* Returns a time in ms that never runs backwards. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int64_t LinuxMilliseconds(void);
+
+/* TRUE (not 0) when the address can be read. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int LinuxReadable(_In_ const void *address);
+
+/* Makes the address's page writable. TRUE (not 0) when that worked. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
+int LinuxWritable(_In_ void *address);
 
 #endif /* NETIO_LINUX_H */

@@ -9,7 +9,11 @@
 #include <ntifs.h>
 #include <ntimage.h>
 
-#include "provider.h"
+#include "memory.h"
+
+#include "force.h"
+#include "linux.h"
+#include "wskprovider_abi.h"
 
 #define SEARCHED_PAGES 4096u
 
@@ -21,14 +25,17 @@ static POOL_FUNCTION *PoolBefore;
 static IRP_FUNCTION *IrpBefore;
 static MDL_FUNCTION *MdlBefore;
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static PVOID NTAPI Pool(POOL_TYPE Type, SIZE_T Bytes, ULONG Tag) {
     return ForceMemory(WSKPROVIDER_CALL_POOL) ? NULL : PoolBefore(Type, Bytes, Tag);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static PIRP NTAPI IrpOf(CCHAR StackSize, BOOLEAN ChargeQuota) {
     return ForceMemory(WSKPROVIDER_CALL_IRP) ? NULL : IrpBefore(StackSize, ChargeQuota);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static PMDL NTAPI MdlOf(PVOID Address, ULONG Length, BOOLEAN Secondary, BOOLEAN ChargeQuota, PIRP Irp) {
     return ForceMemory(WSKPROVIDER_CALL_MDL) ? NULL : MdlBefore(Address, Length, Secondary, ChargeQuota, Irp);
 }
@@ -39,14 +46,16 @@ typedef struct _DETOUR {
     ULONG64 *Before;
 } DETOUR;
 
-static BOOLEAN Same(const char *A, const char *B) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static BOOLEAN Same(_In_z_ const char *A, _In_z_ const char *B) {
     for (; *A != 0 && *A == *B; A++, B++) {
     }
     return *A == *B;
 }
 
 /* The image that an address within it belongs to, or NULL. */
-static PUCHAR ImageOf(const VOID *Inside) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static PUCHAR ImageOf(_In_ const VOID *Inside) {
     PUCHAR Page = (PUCHAR)((ULONG_PTR)Inside & ~((ULONG_PTR)PAGE_SIZE - 1));
     ULONG Count;
 
@@ -64,7 +73,7 @@ static PUCHAR ImageOf(const VOID *Inside) {
     return NULL;
 }
 
-/* Leads the imports of the image around Inside through here, or, with Back, to where they led before. */
+_Use_decl_annotations_
 VOID MemoryDetour(const VOID *Inside, BOOLEAN Back) {
     const DETOUR Detours[] = {
         {"ExAllocatePoolWithTag", (ULONG64)(ULONG_PTR)Pool, (ULONG64 *)&PoolBefore},

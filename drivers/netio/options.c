@@ -4,7 +4,12 @@
  * The numbers on the left are Windows' (ws2def.h, ws2ipdef.h), those on the right Linux'. Options not in the table are
  * STATUS_NOT_SUPPORTED.
  */
-#include "provider.h"
+#include "options.h"
+
+#include "address.h"
+#include "linux.h"
+#include "queue.h"
+#include "status.h"
 
 typedef enum _OPTION_KIND {
     OptionInt,       /* a DWORD on both sides */
@@ -61,11 +66,14 @@ static const OPTION Options[] = {
 /* IP_PMTUDISC_NOT_SET, DO, DONT, PROBE of Windows, as Linux' WANT, DO, DONT, PROBE. */
 static const int MtuToLinux[] = {1, 2, 0, 3};
 
-static ULONG Swap(ULONG Value) {
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static ULONG Swap(_In_ ULONG Value) {
     return (Value >> 24) | ((Value >> 8) & 0xFF00) | ((Value << 8) & 0xFF0000) | (Value << 24);
 }
 
-static NTSTATUS SetOption(PSOCKET Socket, const OPTION *Option, const VOID *Input, SIZE_T Length) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS SetOption(_Inout_ PSOCKET Socket, _In_ const OPTION *Option,
+                          _In_reads_bytes_opt_(Length) const VOID *Input, _In_ SIZE_T Length) {
     struct {
         ULONG Group;
         ULONG Address;
@@ -111,7 +119,9 @@ static NTSTATUS SetOption(PSOCKET Socket, const OPTION *Option, const VOID *Inpu
     return StatusFromLinux(LinuxSetOption(Socket->Fd, Option->LinuxLevel, Option->LinuxName, &Value, sizeof(Value)));
 }
 
-static NTSTATUS GetOption(PSOCKET Socket, const OPTION *Option, PVOID Output, SIZE_T Room, SIZE_T *Length) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS GetOption(_In_ PSOCKET Socket, _In_ const OPTION *Option,
+                          _Out_writes_bytes_opt_(Room) PVOID Output, _In_ SIZE_T Room, _Inout_ SIZE_T *Length) {
     ULONG Value = 0;
     uint32_t Size = sizeof(Value);
     ULONG Index;
@@ -158,7 +168,8 @@ static NTSTATUS GetOption(PSOCKET Socket, const OPTION *Option, PVOID Output, SI
 }
 
 /* Both ioctls: an address of the socket's family sets, no input clears. After bind only. */
-static NTSTATUS FixAddress(PSOCKET Socket, PWORK Work) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static NTSTATUS FixAddress(_Inout_ PSOCKET Socket, _In_ const WORK *Work) {
     PADDRESS Fixed = Work->ControlCode == SIO_WSK_SET_REMOTE_ADDRESS ? &Socket->Remote : &Socket->SendTo;
     SIZE_T Length = Socket->Family == AF_INET ? sizeof(SOCKADDR_IN) : sizeof(SOCKADDR_IN6);
 
@@ -175,6 +186,7 @@ static NTSTATUS FixAddress(PSOCKET Socket, PWORK Work) {
     return AddressCopy(Fixed, Work->Input, Socket->Family);
 }
 
+_Use_decl_annotations_
 NTSTATUS WSKAPI ProviderControlSocket(PWSK_SOCKET Socket, WSK_CONTROL_SOCKET_TYPE RequestType, ULONG ControlCode,
                                       ULONG Level, SIZE_T InputSize, PVOID InputBuffer, SIZE_T OutputSize,
                                       PVOID OutputBuffer, SIZE_T *OutputSizeReturned, PIRP Irp) {
@@ -204,7 +216,7 @@ NTSTATUS WSKAPI ProviderControlSocket(PWSK_SOCKET Socket, WSK_CONTROL_SOCKET_TYP
     return WorkSubmit(Work);
 }
 
-/* The worker's part of WskControlSocket. */
+_Use_decl_annotations_
 VOID ControlRun(PWORK Work) {
     NTSTATUS Status = STATUS_NOT_SUPPORTED;
     SIZE_T Length = 0;

@@ -3,35 +3,44 @@
  *
  * Nothing runs before the first client registers or after the last one has gone: Wine loads this image for the sake
  * of a driver's imports and calls no entry point of it.
+ *
+ * Choices where Microsoft documents nothing, and which a Windows may well make otherwise:
+ *  - NULL address with nothing fixed, and a send on an unbound socket: STATUS_INVALID_DEVICE_STATE;
+ *  - both fixed addresses set: the fixed remote address wins;
+ *  - an ICMP error that an earlier send caused is never reported (Linux keeps it from unconnected sockets);
+ *  - a datagram longer than the receive buffer: STATUS_SUCCESS with MSG_TRUNC in the control flags;
+ *  - reserved flags that are not zero: STATUS_INVALID_PARAMETER;
+ *  - destination port 0 or an unspecified destination address: STATUS_INVALID_ADDRESS_COMPONENT;
+ *  - WskSendMessages stops at the first datagram that fails; Information then has the bytes sent before it.
  */
-#include "provider.h"
+#include "client.h"
+#include "device.h"
+#include "linux.h"
+#include "memory.h"
+#include "pool.h"
+#include "sockets.h"
+#include "verifier.h"
+#include "work.h"
+#include "worker.h"
 
 static volatile LONG Clients;
 static volatile LONG Gate; /* guards Clients against two first or last registrations at once */
 
 DRIVER_INITIALIZE DriverEntry;
 
+_IRQL_requires_(PASSIVE_LEVEL)
 static VOID GateEnter(VOID) {
     while (InterlockedExchange(&Gate, 1) != 0) {
         LinuxYield();
     }
 }
 
+_IRQL_requires_(PASSIVE_LEVEL)
 static VOID GateLeave(VOID) {
     InterlockedExchange(&Gate, 0);
 }
 
-/* One more reason why WskDeregister must wait. */
-VOID ClientHold(PCLIENT Client) {
-    InterlockedIncrement(&Client->Holders);
-}
-
-VOID ClientRelease(PCLIENT Client) {
-    if (InterlockedDecrement(&Client->Holders) == 0) {
-        KeSetEvent(&Client->Unheld, IO_NO_INCREMENT, FALSE);
-    }
-}
-
+_IRQL_requires_(PASSIVE_LEVEL)
 static NTSTATUS WSKAPI ProviderSocketConnect(PWSK_CLIENT Client, USHORT SocketType, ULONG Protocol,
                                              PSOCKADDR LocalAddress, PSOCKADDR RemoteAddress, ULONG Flags,
                                              PVOID SocketContext, const VOID *Dispatch, PEPROCESS OwningProcess,
@@ -52,6 +61,7 @@ static NTSTATUS WSKAPI ProviderSocketConnect(PWSK_CLIENT Client, USHORT SocketTy
 }
 
 /* Client controls: none does anything here. WSK_TDI_BEHAVIOR asks for what is the case anyway, so it succeeds. */
+_IRQL_requires_(PASSIVE_LEVEL)
 static NTSTATUS WSKAPI ProviderControlClient(PWSK_CLIENT Client, ULONG ControlCode, SIZE_T InputSize,
                                              PVOID InputBuffer, SIZE_T OutputSize, PVOID OutputBuffer,
                                              SIZE_T *OutputSizeReturned, PIRP Irp) {
@@ -69,6 +79,7 @@ static NTSTATUS WSKAPI ProviderControlClient(PWSK_CLIENT Client, ULONG ControlCo
     return Irp == NULL ? Status : WorkRefuse(Irp, Status);
 }
 
+_IRQL_requires_(PASSIVE_LEVEL)
 static NTSTATUS WSKAPI ProviderGetAddressInfo(PWSK_CLIENT Client, PUNICODE_STRING NodeName,
                                               PUNICODE_STRING ServiceName, ULONG NameSpace, GUID *Provider,
                                               struct addrinfoexW *Hints, struct addrinfoexW **Result,
@@ -85,11 +96,13 @@ static NTSTATUS WSKAPI ProviderGetAddressInfo(PWSK_CLIENT Client, PUNICODE_STRIN
     return WorkRefuse(Irp, STATUS_NOT_IMPLEMENTED);
 }
 
+_IRQL_requires_(PASSIVE_LEVEL)
 static VOID WSKAPI ProviderFreeAddressInfo(PWSK_CLIENT Client, struct addrinfoexW *AddrInfo) {
     UNREFERENCED_PARAMETER(Client);
     UNREFERENCED_PARAMETER(AddrInfo);
 }
 
+_IRQL_requires_(PASSIVE_LEVEL)
 static NTSTATUS WSKAPI ProviderGetNameInfo(PWSK_CLIENT Client, PSOCKADDR SockAddr, ULONG SockAddrLength,
                                            PUNICODE_STRING NodeName, PUNICODE_STRING ServiceName, ULONG Flags,
                                            PEPROCESS OwningProcess, PETHREAD OwningThread, PIRP Irp) {
@@ -113,8 +126,7 @@ static WSK_PROVIDER_DISPATCH ProviderDispatch = {
     .WskGetNameInfo = ProviderGetNameInfo,
 };
 
-VOID VerifierShow(PVOID Caller, PWSK_REGISTRATION Registration); /* verifier.c */
-
+_IRQL_requires_(PASSIVE_LEVEL)
 __declspec(dllexport) NTSTATUS WSKAPI WskRegister(PWSK_CLIENT_NPI WskClientNpi, PWSK_REGISTRATION WskRegistration) {
     PCLIENT Client;
     NTSTATUS Status = STATUS_SUCCESS;
@@ -152,6 +164,7 @@ __declspec(dllexport) NTSTATUS WSKAPI WskRegister(PWSK_CLIENT_NPI WskClientNpi, 
 }
 
 /* Returns when every NPI is released and every socket closed; that is where a driver that leaks one hangs. */
+_IRQL_requires_(PASSIVE_LEVEL)
 __declspec(dllexport) VOID WSKAPI WskDeregister(PWSK_REGISTRATION WskRegistration) {
     PCLIENT Client = WskRegistration->ReservedRegistrationContext;
 
@@ -169,6 +182,7 @@ __declspec(dllexport) VOID WSKAPI WskDeregister(PWSK_REGISTRATION WskRegistratio
     GateLeave();
 }
 
+_IRQL_requires_(PASSIVE_LEVEL)
 __declspec(dllexport) NTSTATUS WSKAPI WskCaptureProviderNPI(PWSK_REGISTRATION WskRegistration, ULONG WaitTimeout,
                                                             PWSK_PROVIDER_NPI WskProviderNpi) {
     PCLIENT Client = WskRegistration->ReservedRegistrationContext;
@@ -184,10 +198,12 @@ __declspec(dllexport) NTSTATUS WSKAPI WskCaptureProviderNPI(PWSK_REGISTRATION Ws
     return STATUS_SUCCESS;
 }
 
+_IRQL_requires_(PASSIVE_LEVEL)
 __declspec(dllexport) VOID WSKAPI WskReleaseProviderNPI(PWSK_REGISTRATION WskRegistration) {
     ClientRelease(WskRegistration->ReservedRegistrationContext);
 }
 
+_IRQL_requires_(PASSIVE_LEVEL)
 __declspec(dllexport) NTSTATUS WSKAPI WskQueryProviderCharacteristics(
     PWSK_REGISTRATION WskRegistration, PWSK_PROVIDER_CHARACTERISTICS WskProviderCharacteristics) {
     UNREFERENCED_PARAMETER(WskRegistration);
@@ -196,6 +212,8 @@ __declspec(dllexport) NTSTATUS WSKAPI WskQueryProviderCharacteristics(
     return STATUS_SUCCESS;
 }
 
+_Function_class_(DRIVER_INITIALIZE)
+_IRQL_requires_(PASSIVE_LEVEL)
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     UNREFERENCED_PARAMETER(DriverObject);
     UNREFERENCED_PARAMETER(RegistryPath);

@@ -1,38 +1,31 @@
 /* sockets.c - WSK_SOCKETs on Linux UDP sockets: made, bound, asked for their address, closed. */
-#include "provider.h"
+#include "sockets.h"
 
-extern LIST_ENTRY WorkSockets; /* work.c */
-extern ULONG WorkSocketCount;
+#include "address.h"
+#include "client.h"
+#include "datagrams.h"
+#include "force.h"
+#include "linux.h"
+#include "options.h"
+#include "pool.h"
+#include "queue.h"
+#include "status.h"
 
-static PSOCKET FromWsk(PWSK_SOCKET Socket) {
+LIST_ENTRY OpenSockets;
+ULONG OpenSocketCount;
+
+_Use_decl_annotations_
+VOID SocketsReset(VOID) {
+    InitializeListHead(&OpenSockets);
+    OpenSocketCount = 0;
+}
+
+_IRQL_requires_max_(DISPATCH_LEVEL)
+static PSOCKET FromWsk(_In_ PWSK_SOCKET Socket) {
     return CONTAINING_RECORD(Socket, SOCKET, Wsk);
 }
 
-/* Copies a client's SOCKADDR if it is of the socket's family. STATUS_INVALID_PARAMETER otherwise. */
-NTSTATUS AddressCopy(PADDRESS To, const SOCKADDR *From, ADDRESS_FAMILY Family) {
-    if (From->sa_family != Family) {
-        return STATUS_INVALID_PARAMETER;
-    }
-    RtlZeroMemory(To, sizeof(*To));
-    RtlCopyMemory(To, From, Family == AF_INET ? sizeof(SOCKADDR_IN) : sizeof(SOCKADDR_IN6));
-    return STATUS_SUCCESS;
-}
-
-/* The two SOCKADDRs have one layout on both systems; only AF_INET6's number differs. Returns the length. */
-uint32_t AddressToLinux(PADDRESS Address) {
-    if (Address->Any.sa_family == AF_INET6) {
-        Address->Any.sa_family = LX_AF_INET6;
-        return sizeof(SOCKADDR_IN6);
-    }
-    return sizeof(SOCKADDR_IN);
-}
-
-VOID AddressFromLinux(PADDRESS Address) {
-    if (Address->Any.sa_family == LX_AF_INET6) {
-        Address->Any.sa_family = AF_INET6;
-    }
-}
-
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI ProviderCloseSocket(PWSK_SOCKET WskSocket, PIRP Irp) {
     PWORK Work;
     NTSTATUS Status = WorkCreate(WorkClose, FromWsk(WskSocket), Irp, &Work);
@@ -40,6 +33,7 @@ static NTSTATUS WSKAPI ProviderCloseSocket(PWSK_SOCKET WskSocket, PIRP Irp) {
     return NT_SUCCESS(Status) ? WorkSubmit(Work) : Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI ProviderBind(PWSK_SOCKET WskSocket, PSOCKADDR LocalAddress, ULONG Flags, PIRP Irp) {
     PSOCKET Socket = FromWsk(WskSocket);
     PWORK Work;
@@ -53,6 +47,7 @@ static NTSTATUS WSKAPI ProviderBind(PWSK_SOCKET WskSocket, PSOCKADDR LocalAddres
     return WorkSubmit(Work);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI ProviderGetLocalAddress(PWSK_SOCKET WskSocket, PSOCKADDR LocalAddress, PIRP Irp) {
     PWORK Work;
     NTSTATUS Status = WorkCreate(WorkGetAddress, FromWsk(WskSocket), Irp, &Work);
@@ -64,6 +59,7 @@ static NTSTATUS WSKAPI ProviderGetLocalAddress(PWSK_SOCKET WskSocket, PSOCKADDR 
     return WorkSubmit(Work);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI ProviderRelease(PWSK_SOCKET WskSocket, PWSK_DATAGRAM_INDICATION Indication) {
     UNREFERENCED_PARAMETER(WskSocket);
     UNREFERENCED_PARAMETER(Indication);
@@ -80,6 +76,7 @@ static const WSK_PROVIDER_DATAGRAM_DISPATCH DatagramDispatch = {
     ProviderSendMessages,
 };
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI ProviderSocket(PWSK_CLIENT Client, ADDRESS_FAMILY AddressFamily, USHORT SocketType,
                                       ULONG Protocol, ULONG Flags, PVOID SocketContext, const VOID *Dispatch,
                                       PEPROCESS OwningProcess, PETHREAD OwningThread,
@@ -124,11 +121,12 @@ static NTSTATUS WSKAPI ProviderSocket(PWSK_CLIENT Client, ADDRESS_FAMILY Address
     return WorkSubmit(Work);
 }
 
+_Use_decl_annotations_
 PFN_WSK_SOCKET ProviderSocketFunction(VOID) {
     return ProviderSocket;
 }
 
-/* A socket that came to nothing. Worker only. */
+_Use_decl_annotations_
 VOID OpenAbandon(PSOCKET Socket) {
     PCLIENT Client = Socket->Client;
 
@@ -136,7 +134,8 @@ VOID OpenAbandon(PSOCKET Socket) {
     ClientRelease(Client);
 }
 
-static VOID OpenRun(PWORK Work) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static VOID OpenRun(_In_ PWORK Work) {
     const int On = 1;
     PSOCKET Socket = Work->Socket;
     int Fd = LinuxSocket(Socket->Family == AF_INET ? LX_AF_INET : LX_AF_INET6,
@@ -158,26 +157,28 @@ static VOID OpenRun(PWORK Work) {
         return;
     }
     Socket->Fd = Fd;
-    InsertTailList(&WorkSockets, &Socket->Link);
-    WorkSocketCount++;
+    InsertTailList(&OpenSockets, &Socket->Link);
+    OpenSocketCount++;
     WorkFinish(Work, STATUS_SUCCESS, (ULONG_PTR)&Socket->Wsk);
 }
 
-static VOID CloseRun(PWORK Work) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static VOID CloseRun(_In_ PWORK Work) {
     PSOCKET Socket = Work->Socket;
     PCLIENT Client = Socket->Client;
 
     ReceiveEndAll(Socket, STATUS_CANCELLED);
     ForceFlush(Socket);
     RemoveEntryList(&Socket->Link);
-    WorkSocketCount--;
+    OpenSocketCount--;
     LinuxClose(Socket->Fd);
     PoolFree(Socket);
     WorkFinish(Work, STATUS_SUCCESS, 0);
     ClientRelease(Client);
 }
 
-static VOID BindRun(PWORK Work) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static VOID BindRun(_In_ PWORK Work) {
     PSOCKET Socket = Work->Socket;
     uint32_t Length;
     int Result;
@@ -202,7 +203,8 @@ static VOID BindRun(PWORK Work) {
     WorkFinish(Work, StatusFromLinux(Result), 0);
 }
 
-static VOID GetAddressRun(PWORK Work) {
+_IRQL_requires_(PASSIVE_LEVEL)
+static VOID GetAddressRun(_In_ PWORK Work) {
     PSOCKET Socket = Work->Socket;
     ADDRESS Address;
     uint32_t Length = sizeof(Address);
@@ -222,7 +224,7 @@ static VOID GetAddressRun(PWORK Work) {
     WorkFinish(Work, StatusFromLinux(Result), 0);
 }
 
-/* The worker's part of the calls of this file. */
+_Use_decl_annotations_
 VOID SocketRun(PWORK Work) {
     switch (Work->Kind) {
     case WorkOpen:

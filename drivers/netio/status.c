@@ -1,7 +1,10 @@
 /* status.c - Linux' errors as the NTSTATUS that a WSK client would see for the same cause. */
-#include "provider.h"
+#include "status.h"
 
-/* Result is a system call's: not negative is success. What Windows reports for each was not seen on Windows. */
+#include "linux.h"
+
+/* What Windows reports for each cause was not seen on Windows. */
+_Use_decl_annotations_
 NTSTATUS StatusFromLinux(int64_t Result) {
     if (Result >= 0) {
         return STATUS_SUCCESS;

@@ -4,16 +4,12 @@
  *
  * No file, no verifier: that is its switch.
  */
-#include <ntddk.h>
-
-#include "wsk_min.h"
+#include "verifier.h"
 
 NTSYSAPI NTSTATUS NTAPI LdrLoadDll(PCWSTR, PULONG, PUNICODE_STRING, PVOID *);
 NTSYSAPI NTSTATUS NTAPI LdrGetProcedureAddress(PVOID, PANSI_STRING, ULONG, PVOID *);
 
-VOID VerifierShow(PVOID Caller, PWSK_REGISTRATION Registration);
-
-/* Called first thing in WskRegister, with its return address. */
+_Use_decl_annotations_
 VOID VerifierShow(PVOID Caller, PWSK_REGISTRATION Registration) {
     UNICODE_STRING File = RTL_CONSTANT_STRING(L"C:\\harness\\verifier.sys");
     ANSI_STRING Name = RTL_CONSTANT_STRING("VerifierAttach");

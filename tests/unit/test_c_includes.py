@@ -14,7 +14,7 @@ from harness import resources
 from harness.drivers import build
 
 DRIVERS = resources.root() / "drivers"
-FOLDERS = ("wsksend", "wskctl")
+FOLDERS = ("wsksend", "netio", "wskctl")
 LONGEST = 120
 _INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
 Graph = Mapping[str, Iterable[str]]
@@ -128,7 +128,7 @@ def test_no_line_is_longer_than_120_columns(folder: str) -> None:
     assert long == []
 
 
-@pytest.mark.parametrize("folder", ["wsksend"])
+@pytest.mark.parametrize("folder", ["wsksend", "netio"])
 def test_every_function_says_at_which_irql_it_may_be_called(folder: str) -> None:
     """A definition has its IRQL, or takes it over from its header with _Use_decl_annotations_."""
     for path in files(folder, ".c"):
@@ -138,6 +138,6 @@ def test_every_function_says_at_which_irql_it_may_be_called(folder: str) -> None
             assert re.search(r"_IRQL_\w+\(|_Use_decl_annotations_", before), f"{path.name}: {match.group()}"
         if path.with_suffix(".h").is_file():
             header = path.with_suffix(".h").read_text()
-            for name in re.findall(r"^(?:NTSTATUS|VOID|PVOID|BOOLEAN|\w+) (?:NTAPI )?(\w+)\(.*[;,]$", header, re.M):
-                declaration = header[: header.index(f" {name}(")].rsplit("\n\n", 1)[-1]
-                assert "_IRQL_" in declaration, f"{path.stem}.h: {name}"
+            for match in re.finditer(r"^\w+ (?:NTAPI |WSKAPI )?\*?(\w+)\(.*[;,]$", header, re.M):
+                declaration = header[: match.start()].rsplit("\n\n", 1)[-1]
+                assert "_IRQL_" in declaration, f"{path.stem}.h: {match.group(1)}"
