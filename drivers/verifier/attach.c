@@ -1,8 +1,18 @@
 /*
  * attach.c - finds the image that called WskRegister and binds its imports to the verifier's functions.
  * PASSIVE_LEVEL, in the driver's thread.
+ *
+ * netio.sys loads this image, when it is there, at a driver's WskRegister and names the caller; the verifier then
+ * rebinds the imports of the caller's image to its own functions. It needs no change in the driver. What it finds
+ * goes, line by line, to C:\harness\verifier.log, which can be read while the driver hangs and after it has died, and
+ * to DbgPrint. After a finding it goes on in the way that does least harm, so that one fault does not hide the next.
  */
-#include "verifier.h"
+#include "blocks.h"
+#include "faults.h"
+#include "image.h"
+#include "kernel.h"
+#include "report.h"
+#include "wskhooks.h"
 
 #define DOS_LFANEW 0x3C /* offsets of the PE format (Microsoft PE and COFF specification) */
 #define PE_SECTIONS 0x06
@@ -21,33 +31,15 @@
 NTSYSAPI PVOID NTAPI RtlPcToFileHeader(PVOID, PVOID *);
 NTSYSAPI NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE, PVOID *, PSIZE_T, ULONG, PULONG);
 
-IMAGE Driver;
 
 DRIVER_INITIALIZE DriverEntry;
 
-BOOLEAN InDriver(ULONG_PTR Address) {
-    return Address >= Driver.Base && Address < Driver.End;
-}
-
-BOOLEAN InPaged(ULONG_PTR Address) {
-    return Address >= Driver.PagedStart && Address < Driver.PagedEnd;
-}
-
-/* Where an address lies in the driver's image; 0 when it does not. */
-ULONG Rva(ULONG_PTR Address) {
-    return InDriver(Address) ? (ULONG)(Address - Driver.Base) : 0;
-}
-
-const char *NameOf(ULONG Kind) {
-    static const char *const Names[] = {"pool block", "IRP", "MDL", "socket"};
-
-    return Kind < RTL_NUMBER_OF(Names) ? Names[Kind] : "block";
-}
-
+_IRQL_requires_(PASSIVE_LEVEL)
 static ULONG Read32(ULONG_PTR Address) {
     return *(const ULONG *)Address;
 }
 
+_IRQL_requires_(PASSIVE_LEVEL)
 static BOOLEAN Same(const char *A, const char *B) {
     while (*A != 0 && *A == *B) {
         A++;
@@ -73,6 +65,7 @@ static const HOOK *Find(const char *Name) {
 }
 
 /* Writes one import, which the loader has made read-only. */
+_IRQL_requires_(PASSIVE_LEVEL)
 static BOOLEAN Bind(PVOID *Slot, PVOID Function) {
     PVOID Start = Slot;
     SIZE_T Bytes = sizeof(*Slot);
@@ -86,6 +79,7 @@ static BOOLEAN Bind(PVOID *Slot, PVOID Function) {
     return TRUE;
 }
 
+_IRQL_requires_(PASSIVE_LEVEL)
 static ULONG Rebind(ULONG_PTR Base, ULONG_PTR Header) {
     ULONG_PTR Import = Base + Read32(Header + PE_IMPORTS);
     ULONG Bound = 0;
@@ -117,6 +111,7 @@ static ULONG Rebind(ULONG_PTR Base, ULONG_PTR Header) {
 }
 
 /* The section whose name begins with PAGE may be paged out. */
+_IRQL_requires_(PASSIVE_LEVEL)
 static VOID FindPaged(ULONG_PTR Base, ULONG_PTR Header) {
     ULONG_PTR Section = Header + PE_OPTIONAL + *(const USHORT *)(Header + PE_OPTIONAL_SIZE);
     ULONG Count = *(const USHORT *)(Header + PE_SECTIONS);
@@ -134,6 +129,7 @@ static VOID FindPaged(ULONG_PTR Base, ULONG_PTR Header) {
  * netio.sys calls it with the return address and the registration of a WskRegister that it is about to carry out. A
  * driver that is watched already only has its registration noted.
  */
+_IRQL_requires_(PASSIVE_LEVEL)
 __declspec(dllexport) VOID NTAPI VerifierAttach(PVOID Caller, PWSK_REGISTRATION Registration) {
     PVOID Found = NULL;
     ULONG_PTR Base = (ULONG_PTR)RtlPcToFileHeader(Caller, &Found);
@@ -163,6 +159,7 @@ __declspec(dllexport) VOID NTAPI VerifierAttach(PVOID Caller, PWSK_REGISTRATION 
 }
 
 /* Never called by Wine for an image that is loaded as a library. */
+_IRQL_requires_(PASSIVE_LEVEL)
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     UNREFERENCED_PARAMETER(DriverObject);
     UNREFERENCED_PARAMETER(RegistryPath);

@@ -7,7 +7,11 @@
  *
  * Wine's drivers are user code of a Linux process, so pages are opened and shut by the kernel's own mprotect.
  */
-#include "verifier.h"
+#include "blocks.h"
+
+#include "image.h"
+#include "irql.h"
+#include "report.h"
 
 #define PAGE 4096u
 #define QUARANTINE 256u /* freed blocks of a class that are kept shut before the oldest is used again */
@@ -47,6 +51,14 @@ static volatile LONG Lock;
 static volatile LONG FreedSince; /* blocks freed since BlocksRequest */
 static ULONG_PTR RegionStart, RegionEnd;
 
+_Use_decl_annotations_
+const char *NameOf(ULONG Kind) {
+    static const char *const Names[] = {"pool block", "IRP", "MDL", "socket"};
+
+    return Kind < RTL_NUMBER_OF(Names) ? Names[Kind] : "block";
+}
+
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static LONG64 System(LONG64 Number, ULONG64 A, ULONG64 B, ULONG64 C, ULONG64 D, ULONG64 E) {
     LONG64 Result;
     register ULONG64 R10 __asm__("r10") = D;
@@ -60,11 +72,13 @@ static LONG64 System(LONG64 Number, ULONG64 A, ULONG64 B, ULONG64 C, ULONG64 D, 
     return Result;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static BOOLEAN Protect(ULONG_PTR Start, ULONG_PTR End, BOOLEAN Open) {
     return System(NR_MPROTECT, Start, End - Start, Open ? LX_PROT_RW : 0, 0, 0) == 0;
 }
 
 /* Reserves the address space. FALSE: there is none, and the verifier stays out of the way. */
+_Use_decl_annotations_
 BOOLEAN BlocksInitialize(VOID) {
     ULONG64 Bytes = 0;
     LONG64 Base;
@@ -92,6 +106,7 @@ BOOLEAN BlocksInitialize(VOID) {
     return TRUE;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static CLASS *ClassOf(ULONG_PTR Address) {
     ULONG Index = CLASSES;
 
@@ -104,6 +119,7 @@ static CLASS *ClassOf(ULONG_PTR Address) {
 }
 
 /* The block in whose slot the address lies, guard page included, or NULL: it is not the verifier's memory. */
+_Use_decl_annotations_
 PBLOCK BlockOf(ULONG_PTR Address) {
     CLASS *Class = ClassOf(Address);
 
@@ -111,6 +127,7 @@ PBLOCK BlockOf(ULONG_PTR Address) {
                          : &Blocks[Class->First + (Address - Class->Base) / ((ULONG_PTR)Class->Pages * PAGE)];
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static ULONG_PTR SlotEnd(PBLOCK Block) {
     ULONG_PTR Slot = Block->Object & ~((ULONG_PTR)PAGE - 1);
     CLASS *Class = ClassOf(Slot);
@@ -119,10 +136,12 @@ static ULONG_PTR SlotEnd(PBLOCK Block) {
     return Class->Base + ((Slot - Class->Base) / Stride + 1) * Stride - PAGE;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static ULONG_PTR FirstPage(PBLOCK Block) {
     return Block->Object & ~((ULONG_PTR)PAGE - 1);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static ULONG TakeSlot(CLASS *Class) {
     ULONG Index = NONE;
 
@@ -140,6 +159,7 @@ static ULONG TakeSlot(CLASS *Class) {
 }
 
 /* A freed block that was left open must be as BlockFree left it. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID CheckDead(PBLOCK Block) {
     ULONG Bytes = Block->Size < LOOKED_AT ? Block->Size : LOOKED_AT;
     ULONG Index;
@@ -157,11 +177,13 @@ static VOID CheckDead(PBLOCK Block) {
 }
 
 /* A request of the driver begins: what it frees is shut again, up to a number. */
+_Use_decl_annotations_
 VOID BlocksRequest(VOID) {
     FreedSince = 0;
 }
 
 /* A block of poisoned memory, or NULL when it must come from elsewhere (too large, or all slots taken). */
+_Use_decl_annotations_
 PVOID BlockAllocate(BLOCK_KIND Kind, SIZE_T Size, ULONG Tag, ULONG_PTR Caller, PBLOCK *Made) {
     SIZE_T Rounded = Size == 0 ? 16 : (Size + 15) & ~(SIZE_T)15;
     CLASS *Class = Classes;
@@ -213,6 +235,7 @@ PVOID BlockAllocate(BLOCK_KIND Kind, SIZE_T Size, ULONG Tag, ULONG_PTR Caller, P
     return (PVOID)Block->Object;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID CheckFences(PBLOCK Block, ULONG_PTR Caller) {
     ULONG_PTR Start = FirstPage(Block);
     ULONG_PTR End = SlotEnd(Block);
@@ -235,6 +258,7 @@ static VOID CheckFences(PBLOCK Block, ULONG_PTR Caller) {
 }
 
 /* Shuts a block. FALSE: it was not to be freed, and nothing was done; the finding has been told. */
+_Use_decl_annotations_
 BOOLEAN BlockFree(PBLOCK Block, PVOID Object, BLOCK_KIND Kind, ULONG_PTR Caller) {
     CLASS *Class;
     ULONG Index = (ULONG)(Block - Blocks);
@@ -279,6 +303,7 @@ BOOLEAN BlockFree(PBLOCK Block, PVOID Object, BLOCK_KIND Kind, ULONG_PTR Caller)
 }
 
 /* Opens the page of an address after its fault has been told, so that the thread can go on. */
+_Use_decl_annotations_
 BOOLEAN BlockExpose(ULONG_PTR Address) {
     ULONG_PTR Page = Address & ~((ULONG_PTR)PAGE - 1);
 
@@ -286,6 +311,7 @@ BOOLEAN BlockExpose(ULONG_PTR Address) {
 }
 
 /* Ends every block that is still live; tells of each place that leaked, with how many, when asked. */
+_Use_decl_annotations_
 VOID BlocksLeaked(BOOLEAN Tell) {
     static const char *const Codes[] = {"pool-leak", "irp-leak", "mdl-leak", "socket-leak"};
     ULONG Index, Other;

@@ -6,8 +6,14 @@
  * The driver's routine is called at DISPATCH_LEVEL, which WSK may do at any time: what it must not do there shows at
  * once.
  */
-#include "verifier.h"
+#include "calls.h"
 
+#include "blocks.h"
+#include "image.h"
+#include "irql.h"
+#include "report.h"
+
+#define VERIFIER_TAG 0x66697256u
 #define MOST_HELD 640u /* 256 MDLs with their bytes, and a few more */
 
 typedef struct _HELD {
@@ -15,7 +21,7 @@ typedef struct _HELD {
     ULONG Generation;
 } HELD;
 
-struct _SUBMISSION {
+typedef struct _SUBMISSION {
     HANDED Handed;
     PIO_COMPLETION_ROUTINE Routine;
     PVOID Context;
@@ -28,12 +34,13 @@ struct _SUBMISSION {
     ULONG64 ControlInfo;
     ULONG HeldCount;
     HELD Held[1];
-};
+} SUBMISSION, *PSUBMISSION;
 
 volatile LONG CallsInFlight;
 static volatile LONG Epoch; /* grows when a driver goes and leaves calls behind */
 
 /* A quick hash: it must see a change, not withstand an attack. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static ULONG64 Mix(ULONG64 Hash, const VOID *Data, SIZE_T Bytes) {
     const UCHAR *At = Data;
     ULONG64 Word;
@@ -49,6 +56,7 @@ static ULONG64 Mix(ULONG64 Hash, const VOID *Data, SIZE_T Bytes) {
     return Hash;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Hold(PSUBMISSION Call, const VOID *Address) {
     PBLOCK Block = BlockOf((ULONG_PTR)Address);
     ULONG Index;
@@ -66,6 +74,7 @@ static VOID Hold(PSUBMISSION Call, const VOID *Address) {
     InterlockedIncrement(&Block->Busy);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static ULONG CountMdls(const HANDED *Handed) {
     const WSK_BUF_LIST *Entry;
     ULONG Count = 0;
@@ -84,6 +93,7 @@ static ULONG CountMdls(const HANDED *Handed) {
 }
 
 /* Hashes a WSK_BUF with its MDLs, and the bytes under them; holds all of it when Held is set. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Walk(PSUBMISSION Call, const WSK_BUF *Buffer, BOOLEAN Take, ULONG64 *Form, ULONG64 *Data) {
     PMDL Mdl;
 
@@ -106,6 +116,7 @@ static VOID Walk(PSUBMISSION Call, const WSK_BUF *Buffer, BOOLEAN Take, ULONG64 
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Hash(PSUBMISSION Call, BOOLEAN Take, ULONG64 *Form, ULONG64 *Data, ULONG64 *Address, ULONG64 *Control) {
     const HANDED *Handed = &Call->Handed;
     const WSK_BUF_LIST *Entry;
@@ -131,6 +142,7 @@ static VOID Hash(PSUBMISSION Call, BOOLEAN Take, ULONG64 *Form, ULONG64 *Data, U
 }
 
 /* Gives back what was held. FALSE: some of it was freed, which was told then; it must not be read any more. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static BOOLEAN Release(PSUBMISSION Call) {
     BOOLEAN Whole = TRUE;
     ULONG Index;
@@ -148,6 +160,7 @@ static BOOLEAN Release(PSUBMISSION Call) {
     return Whole;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Compare(PSUBMISSION Call) {
     ULONG64 Form, Data, Address, Control;
 
@@ -167,6 +180,7 @@ static VOID Compare(PSUBMISSION Call) {
 }
 
 /* A routine that the IRP's end must reach, whatever it is (IoCompleteRequest's own rule). */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static BOOLEAN Reached(PIRP Irp, UCHAR Control) {
     if (Irp->Cancel && (Control & SL_INVOKE_ON_CANCEL) != 0) {
         return TRUE;
@@ -174,6 +188,7 @@ static BOOLEAN Reached(PIRP Irp, UCHAR Control) {
     return (Control & (NT_SUCCESS(Irp->IoStatus.Status) ? SL_INVOKE_ON_SUCCESS : SL_INVOKE_ON_ERROR)) != 0;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS NTAPI Completed(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context) {
     PSUBMISSION Call = Context;
     PBLOCK Block = BlockOf((ULONG_PTR)Irp);
@@ -225,6 +240,7 @@ static NTSTATUS NTAPI Completed(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Con
 }
 
 /* Completes an IRP that WSK must not see, without calling anybody but its routine. */
+_Use_decl_annotations_
 NTSTATUS CallRefuse(PIRP Irp, NTSTATUS Status) {
     if (Irp != NULL) {
         IoSetNextIrpStackLocation(Irp);
@@ -236,6 +252,7 @@ NTSTATUS CallRefuse(PIRP Irp, NTSTATUS Status) {
 }
 
 /* Whether a WSK_BUF lies within its MDLs; Windows stops the system over one that does not. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static BOOLEAN Within(const WSK_BUF *Buffer) {
     ULONG64 Bytes = 0;
     PMDL Mdl;
@@ -247,6 +264,7 @@ static BOOLEAN Within(const WSK_BUF *Buffer) {
            (Buffer->Offset == 0 || (Buffer->Mdl != NULL && Buffer->Offset <= Buffer->Mdl->ByteCount));
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static BOOLEAN CheckBuffers(const HANDED *Handed, const char *Function, ULONG_PTR Caller) {
     const WSK_BUF_LIST *Entry;
     BOOLEAN All = Handed->Buffer == NULL || Within(Handed->Buffer);
@@ -261,6 +279,7 @@ static BOOLEAN CheckBuffers(const HANDED *Handed, const char *Function, ULONG_PT
 }
 
 /* FALSE: the IRP cannot be given to WSK, or to anybody. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static BOOLEAN CheckIrp(PIRP Irp, PBLOCK Block, const char *Function, ULONG_PTR Caller) {
     if (Block != NULL && Block->State == BlockFreed) {
         Report("use-after-free", Caller, "%s with an IRP freed at %p", Function, (ULONG64)Block->FreedAt);
@@ -284,6 +303,7 @@ static BOOLEAN CheckIrp(PIRP Irp, PBLOCK Block, const char *Function, ULONG_PTR 
  * Checks a call and puts the verifier's completion routine before the driver's. FALSE: WSK must not be called; the
  * finding has been told. A NULL IRP is WSK's to refuse.
  */
+_Use_decl_annotations_
 BOOLEAN CallSubmit(PIRP Irp, const HANDED *Handed, const char *Function, ULONG_PTR Caller) {
     const UCHAR All = SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL;
     PBLOCK Block = BlockOf((ULONG_PTR)Irp);
@@ -337,6 +357,7 @@ BOOLEAN CallSubmit(PIRP Irp, const HANDED *Handed, const char *Function, ULONG_P
 }
 
 /* The driver is going: what completes later must not call it. */
+_Use_decl_annotations_
 VOID CallsOrphan(VOID) {
     InterlockedIncrement(&Epoch);
     CallsInFlight = 0;

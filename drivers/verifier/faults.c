@@ -3,7 +3,12 @@
  * memory are told and allowed, anything else is told with its stack before the process goes the way it would have
  * gone.
  */
-#include "verifier.h"
+#include "faults.h"
+
+#include "blocks.h"
+#include "image.h"
+#include "irql.h"
+#include "report.h"
 
 NTSYSAPI PVOID NTAPI RtlAddVectoredExceptionHandler(ULONG First, LONG(NTAPI *Handler)(PEXCEPTION_POINTERS));
 
@@ -16,6 +21,7 @@ NTSYSAPI PVOID NTAPI RtlAddVectoredExceptionHandler(ULONG First, LONG(NTAPI *Han
 #define STACK_DEPTH 12u
 
 /* "mov reg, cr8" and "mov cr8, reg": 44 or 45, 0F, 20 or 22, C0 + register. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static BOOLEAN MoveCr8(ULONG64 *Register) {
     const UCHAR *Code = (const UCHAR *)Register[RIP];
     PTHREAD_STATE Thread;
@@ -37,6 +43,7 @@ static BOOLEAN MoveCr8(ULONG64 *Register) {
 }
 
 /* Return addresses into the driver that lie on the stack, nearest first. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static ULONG ScanStack(const ULONG64 *Register, ULONG_PTR *Stack) {
     const ULONG_PTR *At = (const ULONG_PTR *)Register[RSP];
     ULONG_PTR Limit;
@@ -53,6 +60,7 @@ static ULONG ScanStack(const ULONG64 *Register, ULONG_PTR *Stack) {
     return Found;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static LONG NTAPI Handle(PEXCEPTION_POINTERS Pointers) {
     const EXCEPTION_RECORD *Record = Pointers->ExceptionRecord;
     ULONG64 *Register = (ULONG64 *)((PUCHAR)Pointers->ContextRecord + REGISTERS);
@@ -106,6 +114,7 @@ static LONG NTAPI Handle(PEXCEPTION_POINTERS Pointers) {
 }
 
 /* Once for the process. */
+_Use_decl_annotations_
 VOID FaultsWatch(VOID) {
     static BOOLEAN Watching;
 

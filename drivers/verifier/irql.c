@@ -1,11 +1,15 @@
 /* irql.c - Wine has no IRQL, so each thread's is kept here, as the driver raises and lowers it. Any IRQL. */
-#include "verifier.h"
+#include "irql.h"
+
+#include "image.h"
+#include "report.h"
 
 #define THREADS 64u
 #define NR_SCHED_YIELD 24
 
 static THREAD_STATE Threads[THREADS];
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Yield(VOID) {
     LONG64 Result;
 
@@ -13,17 +17,20 @@ static VOID Yield(VOID) {
 }
 
 /* One processor is the rule in a guest: who waits gives it away. */
+_Use_decl_annotations_
 VOID LockEnter(volatile LONG *Lock) {
     while (InterlockedExchange(Lock, 1) != 0) {
         Yield();
     }
 }
 
+_Use_decl_annotations_
 VOID LockLeave(volatile LONG *Lock) {
     InterlockedExchange(Lock, 0);
 }
 
 /* The calling thread's state, by the thread id in its TEB. With more than THREADS threads the last is shared. */
+_Use_decl_annotations_
 PTHREAD_STATE ThisThread(VOID) {
     ULONG_PTR Id;
     ULONG Index;
@@ -46,6 +53,7 @@ PTHREAD_STATE ThisThread(VOID) {
     return &Threads[THREADS - 1];
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static const char *LevelName(KIRQL Irql) {
     return Irql == PASSIVE_LEVEL    ? "PASSIVE_LEVEL"
            : Irql == APC_LEVEL      ? "APC_LEVEL"
@@ -54,6 +62,7 @@ static const char *LevelName(KIRQL Irql) {
 }
 
 /* Tells of a call above the IRQL that its documentation allows, and of paged code that runs at DISPATCH_LEVEL. */
+_Use_decl_annotations_
 VOID NeedIrql(KIRQL Highest, const char *Function, ULONG_PTR Caller) {
     KIRQL Irql = ThisThread()->Irql;
 

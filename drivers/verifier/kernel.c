@@ -2,7 +2,14 @@
  * kernel.c - what the driver calls in place of ntoskrnl's functions: each checks, and then does what the function
  * does. IRQLs are those of the functions' WDK pages.
  */
-#include "verifier.h"
+#include "kernel.h"
+
+#include "blocks.h"
+#include "calls.h"
+#include "image.h"
+#include "irql.h"
+#include "report.h"
+#include "wskhooks.h"
 
 static PDRIVER_OBJECT Object;
 static DRIVER_DISPATCH *Dispatch[IRP_MJ_MAXIMUM_FUNCTION + 1];
@@ -12,6 +19,7 @@ static ULONG_PTR DeviceAt, LinkAt;
 
 /* Pool. */
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static PVOID PoolAllocateFor(POOL_TYPE Type, SIZE_T Bytes, ULONG Tag, ULONG_PTR Caller, const char *Function) {
     BOOLEAN Paged = (Type & 1) == PagedPool;
     PBLOCK Block;
@@ -26,14 +34,17 @@ static PVOID PoolAllocateFor(POOL_TYPE Type, SIZE_T Bytes, ULONG Tag, ULONG_PTR 
     return ExAllocatePoolWithTag(Type, Bytes, Tag);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static PVOID NTAPI HookAllocatePoolWithTag(POOL_TYPE Type, SIZE_T Bytes, ULONG Tag) {
     return PoolAllocateFor(Type, Bytes, Tag, CALLER(), "ExAllocatePoolWithTag");
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static PVOID NTAPI HookAllocatePool(POOL_TYPE Type, SIZE_T Bytes) {
     return PoolAllocateFor(Type, Bytes, 0, CALLER(), "ExAllocatePool");
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID PoolFreeFor(PVOID Memory, ULONG Tag, BOOLEAN HasTag, ULONG_PTR Caller) {
     PBLOCK Block = BlockOf((ULONG_PTR)Memory);
 
@@ -49,16 +60,19 @@ static VOID PoolFreeFor(PVOID Memory, ULONG Tag, BOOLEAN HasTag, ULONG_PTR Calle
     BlockFree(Block, Memory, BlockPool, Caller);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookFreePoolWithTag(PVOID Memory, ULONG Tag) {
     PoolFreeFor(Memory, Tag, TRUE, CALLER());
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookFreePool(PVOID Memory) {
     PoolFreeFor(Memory, 0, FALSE, CALLER());
 }
 
 /* IRPs and MDLs. */
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static PIRP NTAPI HookAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
     ULONG_PTR Caller = CALLER();
     CCHAR Size = StackSize < 1 ? 1 : StackSize;
@@ -76,6 +90,7 @@ static PIRP NTAPI HookAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
     return Irp;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookFreeIrp(PIRP Irp) {
     ULONG_PTR Caller = CALLER();
     PBLOCK Block = BlockOf((ULONG_PTR)Irp);
@@ -92,6 +107,7 @@ static VOID NTAPI HookFreeIrp(PIRP Irp) {
     BlockFree(Block, Irp, BlockIrp, Caller);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookReuseIrp(PIRP Irp, NTSTATUS Status) {
     ULONG_PTR Caller = CALLER();
     PBLOCK Block = BlockOf((ULONG_PTR)Irp);
@@ -111,6 +127,7 @@ static VOID NTAPI HookReuseIrp(PIRP Irp, NTSTATUS Status) {
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static BOOLEAN NTAPI HookCancelIrp(PIRP Irp) {
     ULONG_PTR Caller = CALLER();
     PBLOCK Block = BlockOf((ULONG_PTR)Irp);
@@ -123,6 +140,7 @@ static BOOLEAN NTAPI HookCancelIrp(PIRP Irp) {
     return IoCancelIrp(Irp);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static PMDL NTAPI HookAllocateMdl(PVOID Address, ULONG Length, BOOLEAN Secondary, BOOLEAN ChargeQuota, PIRP Irp) {
     ULONG_PTR Caller = CALLER();
     SIZE_T Bytes = sizeof(MDL) + (((ULONG_PTR)Address & 0xFFF) + Length + 0xFFF) / PAGE_SIZE * sizeof(PFN_NUMBER);
@@ -143,6 +161,7 @@ static PMDL NTAPI HookAllocateMdl(PVOID Address, ULONG Length, BOOLEAN Secondary
     return Mdl;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookFreeMdl(PMDL Mdl) {
     ULONG_PTR Caller = CALLER();
     PBLOCK Block = BlockOf((ULONG_PTR)Mdl);
@@ -158,6 +177,7 @@ static VOID NTAPI HookFreeMdl(PMDL Mdl) {
     BlockFree(Block, Mdl, BlockMdl, Caller);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookBuildMdl(PMDL Mdl) {
     ULONG_PTR Caller = CALLER();
 
@@ -166,6 +186,7 @@ static VOID NTAPI HookBuildMdl(PMDL Mdl) {
     Mdl->MdlFlags |= MDL_SOURCE_IS_NONPAGED_POOL;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookLockPages(PMDL Mdl, KPROCESSOR_MODE Mode, LOCK_OPERATION Operation) {
     ULONG_PTR Caller = CALLER();
 
@@ -178,6 +199,7 @@ static VOID NTAPI HookLockPages(PMDL Mdl, KPROCESSOR_MODE Mode, LOCK_OPERATION O
     Mdl->MdlFlags |= MDL_PAGES_LOCKED;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookUnlockPages(PMDL Mdl) {
     ULONG_PTR Caller = CALLER();
 
@@ -190,6 +212,7 @@ static VOID NTAPI HookUnlockPages(PMDL Mdl) {
 
 /* Events and waiting. */
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State) {
     PBLOCK Block = BlockOf((ULONG_PTR)Event);
 
@@ -199,6 +222,7 @@ static VOID NTAPI HookInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN S
     KeInitializeEvent(Event, Type, State);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID CheckEvent(PVOID Event, const char *Function, ULONG_PTR Caller) {
     PBLOCK Block = BlockOf((ULONG_PTR)Event);
 
@@ -207,6 +231,7 @@ static VOID CheckEvent(PVOID Event, const char *Function, ULONG_PTR Caller) {
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static LONG NTAPI HookSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait) {
     ULONG_PTR Caller = CALLER();
 
@@ -215,6 +240,7 @@ static LONG NTAPI HookSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait
     return KeSetEvent(Event, Increment, Wait);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID CheckWait(const char *Function, const LARGE_INTEGER *Timeout, ULONG_PTR Caller) {
     PTHREAD_STATE Thread = ThisThread();
     BOOLEAN Waits = Timeout == NULL || Timeout->QuadPart != 0;
@@ -228,6 +254,7 @@ static VOID CheckWait(const char *Function, const LARGE_INTEGER *Timeout, ULONG_
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS NTAPI HookWaitForSingleObject(PVOID Waited, KWAIT_REASON Reason, KPROCESSOR_MODE Mode,
                                               BOOLEAN Alertable, PLARGE_INTEGER Timeout) {
     ULONG_PTR Caller = CALLER();
@@ -237,6 +264,7 @@ static NTSTATUS NTAPI HookWaitForSingleObject(PVOID Waited, KWAIT_REASON Reason,
     return KeWaitForSingleObject(Waited, Reason, Mode, Alertable, Timeout);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS NTAPI HookDelayExecutionThread(KPROCESSOR_MODE Mode, BOOLEAN Alertable, PLARGE_INTEGER Interval) {
     PTHREAD_STATE Thread = ThisThread();
     ULONG_PTR Caller = CALLER();
@@ -249,6 +277,7 @@ static NTSTATUS NTAPI HookDelayExecutionThread(KPROCESSOR_MODE Mode, BOOLEAN Ale
     return KeDelayExecutionThread(Mode, Alertable, Interval);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID FASTCALL HookAcquireFastMutex(PFAST_MUTEX Mutex) {
     PTHREAD_STATE Thread = ThisThread();
     ULONG_PTR Caller = CALLER();
@@ -261,6 +290,7 @@ static VOID FASTCALL HookAcquireFastMutex(PFAST_MUTEX Mutex) {
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID FASTCALL HookReleaseFastMutex(PFAST_MUTEX Mutex) {
     PTHREAD_STATE Thread = ThisThread();
     ULONG_PTR Caller = CALLER();
@@ -275,6 +305,7 @@ static VOID FASTCALL HookReleaseFastMutex(PFAST_MUTEX Mutex) {
 
 /* IRQL and spin locks. */
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static KIRQL NTAPI HookRaiseIrql(KIRQL Irql) {
     PTHREAD_STATE Thread = ThisThread();
     KIRQL Old = Thread->Irql;
@@ -286,6 +317,7 @@ static KIRQL NTAPI HookRaiseIrql(KIRQL Irql) {
     return Old;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookLowerIrql(KIRQL Irql) {
     PTHREAD_STATE Thread = ThisThread();
 
@@ -295,10 +327,12 @@ static VOID NTAPI HookLowerIrql(KIRQL Irql) {
     Thread->Irql = Irql;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static KIRQL NTAPI HookGetCurrentIrql(VOID) {
     return ThisThread()->Irql;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static KIRQL NTAPI HookAcquireSpinLock(PKSPIN_LOCK Lock) {
     PTHREAD_STATE Thread = ThisThread();
     KIRQL Old = Thread->Irql;
@@ -309,6 +343,7 @@ static KIRQL NTAPI HookAcquireSpinLock(PKSPIN_LOCK Lock) {
     return Old;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookReleaseSpinLock(PKSPIN_LOCK Lock, KIRQL Irql) {
     KeReleaseSpinLockFromDpcLevel(Lock);
     ThisThread()->Irql = Irql;
@@ -316,6 +351,7 @@ static VOID NTAPI HookReleaseSpinLock(PKSPIN_LOCK Lock, KIRQL Irql) {
 
 /* The driver object: what the system calls in the driver. */
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID CheckReturn(PTHREAD_STATE Thread, KIRQL Before, const char *Routine, ULONG_PTR Address) {
     if (Thread->Irql != Before || Thread->Mutexes != 0) {
         Report("irql-leaked", Address, "%s returned at IRQL %d, entered at %d", Routine, (ULONG64)Thread->Irql,
@@ -325,6 +361,7 @@ static VOID CheckReturn(PTHREAD_STATE Thread, KIRQL Before, const char *Routine,
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI VerifierUnload(PDRIVER_OBJECT DriverObject) {
     PTHREAD_STATE Thread = ThisThread();
     ULONG_PTR Place = (ULONG_PTR)Unload;
@@ -350,6 +387,7 @@ static VOID NTAPI VerifierUnload(PDRIVER_OBJECT DriverObject) {
     Driver.Attached = FALSE;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS NTAPI VerifierDispatch(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     UCHAR Major = IoGetCurrentIrpStackLocation(Irp)->MajorFunction;
     PTHREAD_STATE Thread = ThisThread();
@@ -363,6 +401,7 @@ static NTSTATUS NTAPI VerifierDispatch(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID WrapObject(PDRIVER_OBJECT DriverObject) {
     ULONG Major;
 
@@ -379,6 +418,7 @@ static VOID WrapObject(PDRIVER_OBJECT DriverObject) {
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS NTAPI HookCreateDevice(PDRIVER_OBJECT DriverObject, ULONG Extension, PUNICODE_STRING Name,
                                        DEVICE_TYPE Type, ULONG Characteristics, BOOLEAN Exclusive,
                                        PDEVICE_OBJECT *Made) {
@@ -395,6 +435,7 @@ static NTSTATUS NTAPI HookCreateDevice(PDRIVER_OBJECT DriverObject, ULONG Extens
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NTAPI HookDeleteDevice(PDEVICE_OBJECT DeviceObject) {
     NeedIrql(APC_LEVEL, "IoDeleteDevice", CALLER());
     if (InterlockedDecrement(&Devices) < 0) {
@@ -404,6 +445,7 @@ static VOID NTAPI HookDeleteDevice(PDEVICE_OBJECT DeviceObject) {
     IoDeleteDevice(DeviceObject);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS NTAPI HookCreateLink(PUNICODE_STRING Name, PUNICODE_STRING DeviceName) {
     ULONG_PTR Caller = CALLER();
     NTSTATUS Status;
@@ -417,6 +459,7 @@ static NTSTATUS NTAPI HookCreateLink(PUNICODE_STRING Name, PUNICODE_STRING Devic
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS NTAPI HookDeleteLink(PUNICODE_STRING Name) {
     NTSTATUS Status;
 

@@ -3,7 +3,9 @@
  */
 #include <ntifs.h>
 
-#include "verifier.h"
+#include "report.h"
+
+#include "image.h"
 
 #define LINE_BYTES 768u
 #define MOST_LINES 20000
@@ -21,12 +23,14 @@ typedef struct _TEXT {
     ULONG Used;
 } TEXT;
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Put(TEXT *Text, char Character) {
     if (Text->Used < LINE_BYTES - 2) {
         Text->Line[Text->Used++] = Character;
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID PutNumber(TEXT *Text, ULONG64 Value, ULONG Base) {
     char Digits[20];
     ULONG Count = 0;
@@ -41,6 +45,7 @@ static VOID PutNumber(TEXT *Text, ULONG64 Value, ULONG Base) {
 }
 
 /* Knows %s, %d (an unsigned 64-bit number), %x (likewise) and %p (an address in the driver, as RVA). */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID PutFormat(TEXT *Text, const char *Format, va_list List) {
     for (; *Format != 0; Format++) {
         const char *Word;
@@ -73,6 +78,7 @@ static VOID PutFormat(TEXT *Text, const char *Format, va_list List) {
 }
 
 /* Opens the log for appending; whoever started the session made its folder and emptied it. PASSIVE_LEVEL. */
+_Use_decl_annotations_
 VOID ReportOpen(VOID) {
     UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\??\\C:\\harness\\verifier.log");
     OBJECT_ATTRIBUTES Attributes;
@@ -89,6 +95,7 @@ VOID ReportOpen(VOID) {
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Write(const char *Code, ULONG_PTR Address, const ULONG_PTR *Stack, const char *Format, va_list List) {
     TEXT Text = {.Used = 0};
     IO_STATUS_BLOCK Io;
@@ -119,6 +126,7 @@ static VOID Write(const char *Code, ULONG_PTR Address, const ULONG_PTR *Stack, c
     DbgPrint("verifier: %s", Text.Line);
 }
 
+_Use_decl_annotations_
 VOID Report(const char *Code, ULONG_PTR Address, const char *Format, ...) {
     va_list List;
 
@@ -127,7 +135,7 @@ VOID Report(const char *Code, ULONG_PTR Address, const char *Format, ...) {
     va_end(List);
 }
 
-/* Stack: addresses in the driver, nearest first, ended by 0. */
+_Use_decl_annotations_
 VOID ReportStack(const char *Code, ULONG_PTR Address, const ULONG_PTR *Stack, const char *Format, ...) {
     va_list List;
 

@@ -1,9 +1,16 @@
 /*
- * wsk.c - WSK as the driver sees it: registrations, provider NPIs and sockets, each with one end. The driver gets
+ * wskhooks.c - WSK as the driver sees it: registrations, provider NPIs and sockets, each with one end. The driver gets
  * sockets of the verifier's own, so that every call can be named with its socket, and a closed socket cannot be
  * touched.
  */
-#include "verifier.h"
+#include "wskhooks.h"
+
+#include "blocks.h"
+#include "calls.h"
+#include "image.h"
+#include "irql.h"
+#include "report.h"
+#include "sockets.h"
 
 #define REGISTRATIONS 8u
 
@@ -17,14 +24,13 @@ typedef struct _REGISTERED {
 static REGISTERED Registered[REGISTRATIONS];
 static WSK_PROVIDER_DISPATCH Dispatch; /* the provider's with WskSocket replaced */
 static const WSK_PROVIDER_DISPATCH *Provider;
-static PSOCKET_RECORD Sockets;
-static volatile LONG Lock;
 
 static NTSTATUS(WSKAPI *RealRegister)(PWSK_CLIENT_NPI, PWSK_REGISTRATION);
 static VOID(WSKAPI *RealDeregister)(PWSK_REGISTRATION);
 static NTSTATUS(WSKAPI *RealCapture)(PWSK_REGISTRATION, ULONG, PWSK_PROVIDER_NPI);
 static VOID(WSKAPI *RealRelease)(PWSK_REGISTRATION);
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static REGISTERED *FindRegistered(PWSK_REGISTRATION Registration) {
     ULONG Index;
 
@@ -36,6 +42,7 @@ static REGISTERED *FindRegistered(PWSK_REGISTRATION Registration) {
     return NULL;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID NoteRegistered(PWSK_REGISTRATION Registration, ULONG_PTR Caller) {
     REGISTERED *Entry = FindRegistered(NULL);
 
@@ -46,39 +53,10 @@ static VOID NoteRegistered(PWSK_REGISTRATION Registration, ULONG_PTR Caller) {
     }
 }
 
-/* A new driver: nothing is known but the registration that it is making. */
-VOID WskReset(PWSK_REGISTRATION Registration, ULONG_PTR Caller) {
-    RtlZeroMemory(Registered, sizeof(Registered));
-    Sockets = NULL;
-    CallsOrphan();
-    NoteRegistered(Registration, Caller);
-}
-
 /* Sockets. */
 
-static VOID SocketUnlink(PSOCKET_RECORD Socket) {
-    PSOCKET_RECORD *At;
-
-    LockEnter(&Lock);
-    for (At = &Sockets; *At != NULL && *At != Socket; At = &(*At)->Next) {
-    }
-    if (*At == Socket) {
-        *At = Socket->Next;
-    }
-    LockLeave(&Lock);
-}
-
-/* The provider has closed it: from here on its memory is shut. */
-VOID SocketClosed(PSOCKET_RECORD Socket) {
-    PBLOCK Block = BlockOf((ULONG_PTR)Socket);
-
-    SocketUnlink(Socket);
-    if (Block != NULL && Block->State == BlockLive) {
-        BlockFree(Block, Socket, BlockSocket, Socket->OpenedAt);
-    }
-}
-
 /* Whether a call on a socket may go on; counts it in. The finding has been told. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static BOOLEAN Enter(PWSK_SOCKET WskSocket, const char *Function, ULONG_PTR Caller) {
     PSOCKET_RECORD Socket = (PSOCKET_RECORD)WskSocket;
     PBLOCK Block = BlockOf((ULONG_PTR)WskSocket);
@@ -96,6 +74,7 @@ static BOOLEAN Enter(PWSK_SOCKET WskSocket, const char *Function, ULONG_PTR Call
     return TRUE;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Leave(PWSK_SOCKET WskSocket) {
     PBLOCK Block = BlockOf((ULONG_PTR)WskSocket);
 
@@ -104,6 +83,7 @@ static VOID Leave(PWSK_SOCKET WskSocket) {
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static SIZE_T AddressBytes(const SOCKADDR *Address) {
     return Address == NULL                  ? 0
            : Address->sa_family == AF_INET6 ? sizeof(SOCKADDR_IN6)
@@ -111,6 +91,7 @@ static SIZE_T AddressBytes(const SOCKADDR *Address) {
 }
 
 /* Enters the socket and submits the IRP, or refuses both. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static BOOLEAN Begin(PWSK_SOCKET Socket, PIRP Irp, HANDED *Handed, const char *Function, ULONG_PTR Caller,
                      NTSTATUS *Status) {
     *Status = STATUS_INVALID_PARAMETER;
@@ -126,6 +107,7 @@ static BOOLEAN Begin(PWSK_SOCKET Socket, PIRP Irp, HANDED *Handed, const char *F
     return TRUE;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookControlSocket(PWSK_SOCKET Socket, WSK_CONTROL_SOCKET_TYPE RequestType, ULONG ControlCode,
                                          ULONG Level, SIZE_T InputSize, PVOID InputBuffer, SIZE_T OutputSize,
                                          PVOID OutputBuffer, SIZE_T *OutputSizeReturned, PIRP Irp) {
@@ -143,6 +125,7 @@ static NTSTATUS WSKAPI HookControlSocket(PWSK_SOCKET Socket, WSK_CONTROL_SOCKET_
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookCloseSocket(PWSK_SOCKET Socket, PIRP Irp) {
     HANDED Handed = {.Kind = CallClose};
     PSOCKET_RECORD Record = (PSOCKET_RECORD)Socket;
@@ -163,6 +146,7 @@ static NTSTATUS WSKAPI HookCloseSocket(PWSK_SOCKET Socket, PIRP Irp) {
     return WSK_BASIC(Real)->WskCloseSocket(RealSocket, Irp);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookBind(PWSK_SOCKET Socket, PSOCKADDR LocalAddress, ULONG Flags, PIRP Irp) {
     HANDED Handed = {.Kind = CallSend, .Address = LocalAddress, .AddressLength = AddressBytes(LocalAddress)};
     PSOCKET_RECORD Record = (PSOCKET_RECORD)Socket;
@@ -176,6 +160,7 @@ static NTSTATUS WSKAPI HookBind(PWSK_SOCKET Socket, PSOCKADDR LocalAddress, ULON
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookSendTo(PWSK_SOCKET Socket, PWSK_BUF Buffer, ULONG Flags, PSOCKADDR RemoteAddress,
                                   ULONG ControlInfoLength, PCMSGHDR ControlInfo, PIRP Irp) {
     HANDED Handed = {.Kind = CallSend,
@@ -196,6 +181,7 @@ static NTSTATUS WSKAPI HookSendTo(PWSK_SOCKET Socket, PWSK_BUF Buffer, ULONG Fla
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookSendMessages(PWSK_SOCKET Socket, PWSK_BUF_LIST BufferList, ULONG Flags,
                                         PSOCKADDR RemoteAddress, ULONG ControlInfoLength, PCMSGHDR ControlInfo,
                                         PIRP Irp) {
@@ -217,6 +203,7 @@ static NTSTATUS WSKAPI HookSendMessages(PWSK_SOCKET Socket, PWSK_BUF_LIST Buffer
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookReceiveFrom(PWSK_SOCKET Socket, PWSK_BUF Buffer, ULONG Flags, PSOCKADDR RemoteAddress,
                                        PULONG ControlLength, PCMSGHDR ControlInfo, PULONG ControlFlags, PIRP Irp) {
     HANDED Handed = {.Kind = CallOther, .Buffer = Buffer, .Address = RemoteAddress};
@@ -232,6 +219,7 @@ static NTSTATUS WSKAPI HookReceiveFrom(PWSK_SOCKET Socket, PWSK_BUF Buffer, ULON
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookRelease(PWSK_SOCKET Socket, PWSK_DATAGRAM_INDICATION Indication) {
     PSOCKET_RECORD Record = (PSOCKET_RECORD)Socket;
     NTSTATUS Status = STATUS_INVALID_HANDLE;
@@ -243,6 +231,7 @@ static NTSTATUS WSKAPI HookRelease(PWSK_SOCKET Socket, PWSK_DATAGRAM_INDICATION 
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookGetLocalAddress(PWSK_SOCKET Socket, PSOCKADDR LocalAddress, PIRP Irp) {
     HANDED Handed = {.Kind = CallOther, .Address = LocalAddress};
     PSOCKET_RECORD Record = (PSOCKET_RECORD)Socket;
@@ -266,25 +255,15 @@ static const WSK_PROVIDER_DATAGRAM_DISPATCH SocketDispatch = {
     HookSendMessages,
 };
 
-/* The driver's socket for one of the provider's; without memory it gets the provider's own. */
-PWSK_SOCKET SocketAdopt(PWSK_SOCKET ProviderSocket, ULONG_PTR OpenedAt) {
-    PSOCKET_RECORD Socket = BlockAllocate(BlockSocket, sizeof(*Socket), 0, OpenedAt, NULL);
-
-    if (Socket == NULL) {
-        return ProviderSocket;
-    }
-    RtlZeroMemory(Socket, sizeof(*Socket));
-    Socket->Wsk.Dispatch = &SocketDispatch;
-    Socket->Provider = ProviderSocket;
-    Socket->Dispatch = ProviderSocket->Dispatch;
-    Socket->OpenedAt = OpenedAt;
-    LockEnter(&Lock);
-    Socket->Next = Sockets;
-    Sockets = Socket;
-    LockLeave(&Lock);
-    return &Socket->Wsk;
+_Use_decl_annotations_
+VOID WskReset(PWSK_REGISTRATION Registration, ULONG_PTR Caller) {
+    RtlZeroMemory(Registered, sizeof(Registered));
+    SocketsReset(&SocketDispatch);
+    CallsOrphan();
+    NoteRegistered(Registration, Caller);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookSocket(PWSK_CLIENT Client, ADDRESS_FAMILY AddressFamily, USHORT SocketType, ULONG Protocol,
                                   ULONG Flags, PVOID SocketContext, const VOID *ClientDispatch,
                                   PEPROCESS OwningProcess, PETHREAD OwningThread,
@@ -300,6 +279,7 @@ static NTSTATUS WSKAPI HookSocket(PWSK_CLIENT Client, ADDRESS_FAMILY AddressFami
 
 /* Registrations and NPIs. */
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookRegister(PWSK_CLIENT_NPI Client, PWSK_REGISTRATION Registration) {
     ULONG_PTR Caller = CALLER();
     NTSTATUS Status;
@@ -312,6 +292,7 @@ static NTSTATUS WSKAPI HookRegister(PWSK_CLIENT_NPI Client, PWSK_REGISTRATION Re
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS WSKAPI HookCapture(PWSK_REGISTRATION Registration, ULONG Wait, PWSK_PROVIDER_NPI Npi) {
     REGISTERED *Entry = FindRegistered(Registration);
     ULONG_PTR Caller = CALLER();
@@ -335,6 +316,7 @@ static NTSTATUS WSKAPI HookCapture(PWSK_REGISTRATION Registration, ULONG Wait, P
     return Status;
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID WSKAPI HookReleaseNpi(PWSK_REGISTRATION Registration) {
     REGISTERED *Entry = FindRegistered(Registration);
     ULONG_PTR Caller = CALLER();
@@ -348,6 +330,7 @@ static VOID WSKAPI HookReleaseNpi(PWSK_REGISTRATION Registration) {
     RealRelease(Registration);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static NTSTATUS NTAPI ClosedForDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context) {
     UNREFERENCED_PARAMETER(DeviceObject);
     UNREFERENCED_PARAMETER(Irp);
@@ -356,6 +339,7 @@ static NTSTATUS NTAPI ClosedForDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVO
 }
 
 /* Closes in the driver's place, so that what waits for the socket goes on. PASSIVE_LEVEL. */
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID CloseForDriver(PSOCKET_RECORD Socket) {
     PIRP Irp = IoAllocateIrp(1, FALSE);
     KEVENT Done;
@@ -371,9 +355,10 @@ static VOID CloseForDriver(PSOCKET_RECORD Socket) {
     SocketClosed(Socket);
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID CloseLeft(const char *When) {
     for (;;) {
-        PSOCKET_RECORD Socket = Sockets;
+        PSOCKET_RECORD Socket = SocketsFirst();
 
         while (Socket != NULL && Socket->Closing) {
             Socket = Socket->Next; /* the provider waits for it */
@@ -386,6 +371,7 @@ static VOID CloseLeft(const char *When) {
     }
 }
 
+_IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID WSKAPI HookDeregister(PWSK_REGISTRATION Registration) {
     REGISTERED *Entry = FindRegistered(Registration);
     ULONG_PTR Caller = CALLER();
@@ -405,6 +391,7 @@ static VOID WSKAPI HookDeregister(PWSK_REGISTRATION Registration) {
 }
 
 /* DriverUnload has ended. */
+_Use_decl_annotations_
 VOID WskUnloaded(VOID) {
     ULONG Index;
 
