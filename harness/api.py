@@ -269,7 +269,11 @@ class Wsk:
         return self._recorder.trial(body)
 
     def keep(self, name: str, text: str) -> None:
-        """Keep a text with the cell's evidence, under that file name."""
+        """Keep a text with the cell's evidence, under that file name.
+
+        Raises:
+            UsageError: it is no plain file name, or another file of the cell's folder has it.
+        """
         self._recorder.keep(name, text)
 
     def relent(self) -> int:

@@ -58,6 +58,24 @@ def remove(target: Path, *, quiet: bool = False) -> None:
             raise
 
 
+def remove_empty(folder: Path) -> bool:
+    """Remove a folder of the harness if nothing is in it; gives whether it is gone.
+
+    Args:
+        folder: absolute path, below a folder of the harness.
+
+    Raises:
+        RefusedError: the folder is not to be removed, whatever is in it.
+    """
+    owner, real = _checked(folder)
+    _require_removable(real, nested=not ownership.made_here(owner))
+    try:
+        real.rmdir()
+    except OSError:
+        return not os.path.lexists(real)
+    return True
+
+
 def replace(made: Path, target: Path) -> Path:
     """Rename what was made under another name to its own one, in one step; a file that has that name is replaced.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import adapters, doctor, ownership, removal, resources
+from harness import adapters, cell_files, doctor, ownership, resources
 from harness.errors import UsageError, writing
 from harness.history.store import History
 from harness.matrix import catalogue, identity, retry, suite_settings
@@ -298,7 +298,7 @@ def _execute(
         watcher.say(f"going on with run {run.id}: {len(jobs) - len(rest)} of {len(jobs)} cells are done")
     begin(folder, made_of)
     for job in rest:
-        clear(job.folder)
+        cell_files.clear(job.folder)
     interrupted = _run(rest, request, options, platform.noted(ledger, run, prepared.keys), watcher)
     run = platform.note(ledger, run, prepared.keys)
     if options.retry and not interrupted:
@@ -375,7 +375,7 @@ def _again(jobs: Sequence[CellJob], request: Request, options: Options, ledger: 
         first[job.cell] = result
         folder = job.folder.with_name(f"{job.folder.name}--retry")
         folder.mkdir(parents=True, exist_ok=True)
-        clear(folder)
+        cell_files.clear(folder)
         second.append(replace(job, folder=folder, only=ids))
     if not second:
         return False
@@ -397,17 +397,16 @@ def reports(results: Results, folder: Path, history: History | None = None) -> N
     html.write(results, folder, history)
 
 
-def clear(folder: Path) -> None:
-    """Remove an earlier run's files from a cell's folder: stale evidence is worse than none."""
-    for old in folder.iterdir():
-        if old.is_file():
-            removal.remove(old)
-
-
 def _place(folder: Path, cell: Cell) -> Path:
     """The cell's own folder, made."""
     place = folder / "cells" / cell.name
-    place.mkdir(parents=True, exist_ok=True)
+    for path in (place.parent, place):
+        if path.is_symlink():
+            raise UsageError(f"{path} is a link, through which nothing is written", mend="name another folder with -o")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise UsageError(f"{path} is no folder", mend="name another folder with -o") from None
     return place
 
 

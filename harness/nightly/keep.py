@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness import ownership, removal
+from harness import cell_files, ownership
 from harness.errors import UsageError
 from harness.report.results import load_run
 
@@ -25,7 +25,7 @@ class Bounds:
 def apply(runs: Path, bounds: Bounds, now: datetime, spare: Sequence[Path] = ()) -> list[Path]:
     """Remove the evidence (``cells/``) of nights that are too old or too much, the oldest first.
 
-    A night that has not ended, or is in ``spare``, is left alone; so is what is not a night.
+    A night that has not ended, or is in ``spare``, is left alone; so is what is not a night, and what no run wrote.
 
     Returns:
         folders whose evidence went.
@@ -37,7 +37,7 @@ def apply(runs: Path, bounds: Bounds, now: datetime, spare: Sequence[Path] = ())
             started = datetime.fromisoformat(run.started)
         except (UsageError, ValueError):
             continue
-        if run.ended and cells.parent not in spare:
+        if run.ended and cells.parent not in spare and not cells.is_symlink():
             size = sum(file.stat().st_blocks * 512 for file in cells.rglob("*") if file.is_file())
             nights.append((started if started.tzinfo else started.replace(tzinfo=UTC), cells, size))
     nights.sort(reverse=True)
@@ -48,6 +48,6 @@ def apply(runs: Path, bounds: Bounds, now: datetime, spare: Sequence[Path] = ())
         if now - started > timedelta(days=bounds.days) or total > bounds.size:
             if not ownership.is_own(cells.parent):
                 ownership.mark(cells.parent)  # of an older version: its record, read above, says that it is a night
-            removal.remove(cells.absolute(), quiet=True)
-            gone.append(cells.parent)
+            if cell_files.remove(cells.absolute()):
+                gone.append(cells.parent)
     return gone

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from harness.cell_files import DUMPS
 from harness.control.ssh import Shell
 from harness.crash import collect
 from harness.crash.detect import Kind
@@ -16,7 +17,6 @@ from harness.guests.base import Guest, Link
 from harness.verify.verdict import Finding
 from harness.vm.libvirt import Event
 
-DUMPS = "dumps"
 _ANSWER_SECONDS = 60.0  # PowerShell takes seconds to start, an emulated one tens
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from harness import cell_files
 from harness.api import Wire, Wsk
 from harness.capture.frames import Integrity
 from harness.errors import Failure, HarnessError, LabError, UsageError
@@ -88,6 +89,7 @@ class Session:
         self.results: list[CaseResult] = []
         self.verifying = 0.0  # seconds spent on ending cases: accounts, the last frames, verdicts
         self._folder = folder
+        self._kept: set[str] = set()
         self._trials = 0
         self._numbers = itertools.count()
         self._carried = Carried()
@@ -174,9 +176,14 @@ class Session:
         return reason
 
     def keep(self, name: str, text: str) -> None:
-        """Keep a text with the cell's evidence (``harness.api.Recorder``)."""
+        """Keep a text with the cell's evidence (``harness.api.Recorder``).
+
+        Raises:
+            UsageError: the name is no plain file name, or another file has it.
+        """
         if self._folder is not None:
-            (self._folder / name).write_text(plain(text), encoding="utf-8")
+            path = cell_files.note_kept(self._folder, name, self._kept)
+            path.write_text(plain(text), encoding="utf-8")
 
     def _settle(self) -> Accounts | None:
         """Execute what was deferred, and ask for the driver's books."""

@@ -125,3 +125,25 @@ def test_a_run_that_ends_early_leaves_a_record_that_is_no_pass(
         launch.execute(launch.Request(("wine",), ("e1000",)), tmp_path, watcher)
     assert load(tmp_path).status is Status.INCONCLUSIVE
     assert json.loads((tmp_path / "results.json").read_text())["run"]["ended"] == ""
+
+
+def test_a_person_s_note_in_a_cell_s_folder_stays(tmp_path: Path, watcher: Watcher) -> None:
+    request = launch.Request(("wine",), ("e1000",))
+    place = tmp_path / "cells" / "wine--e1000"
+    place.mkdir(parents=True)
+    for name in ("note.txt", "capture.pcapng"):
+        (place / name).write_text("of before")
+    launch.execute(request, tmp_path, watcher)
+    assert (place / "note.txt").read_text() == "of before"
+    assert not (place / "capture.pcapng").exists()
+
+
+@pytest.mark.parametrize("name", ["cells", "cells/wine--e1000"])
+def test_no_cell_is_written_through_a_link(name: str, tmp_path: Path, watcher: Watcher) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "run" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is a link, through which nothing is written"):
+        launch.execute(launch.Request(("wine",), ("e1000",)), tmp_path / "run", watcher)
+    assert not any((tmp_path / "elsewhere").iterdir())

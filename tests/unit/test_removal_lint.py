@@ -21,7 +21,7 @@ WORDS = {"rm", "rmdir", "unlink", "shred"}
 TMP_PATH = "files below pytest's tmp_path, which the test made itself"
 ALLOWED = {
     # module: what it may call, and why
-    "harness/removal.py": ({"rmtree", "unlink", "rename", "truncate"}, "the one place"),
+    "harness/removal.py": ({"rmtree", "rmdir", "unlink", "rename", "truncate"}, "the one place"),
     "harness/ownership.py": ({"os.replace"}, "writes the marker that removal itself relies on"),
     "setup.py": ({"rmtree"}, "empties a folder of setuptools' own build tree, before the package can be imported"),
     "harness/nightly/night.py": ({"truncate"}, "empties a lock file of the harness's cache that it holds open"),
