@@ -41,6 +41,7 @@ class Comparison:
 
     Args:
         new: failures that the last verdict did not have, or not like this; the exit code is theirs.
+        uncompared: failures of a night that has no earlier verdicts to be compared with; the exit code is theirs, too.
         still: failures of the night before, and nobody has said that they are known.
         known: failures that are known, with the reason.
         fixed: failures of the night before that passed.
@@ -50,6 +51,7 @@ class Comparison:
     """
 
     new: tuple[Change, ...] = ()
+    uncompared: tuple[Change, ...] = ()
     still: tuple[Change, ...] = ()
     known: tuple[Change, ...] = ()
     fixed: tuple[Change, ...] = ()
@@ -58,20 +60,23 @@ class Comparison:
     unneeded: tuple[str, ...] = field(default=())
 
     def exit_code(self) -> int:
-        """1 with a new failure, else 3 with a verdict missing, else 0."""
-        return EXIT_FAILED if self.new else EXIT_LAB if self.missing else EXIT_PASSED
+        """1 with a failure that is new or may be, else 3 with a verdict missing, else 0."""
+        return EXIT_FAILED if self.new or self.uncompared else EXIT_LAB if self.missing else EXIT_PASSED
 
 
-def compare(results: Results, before: Mapping[Key, Before], known: Sequence[Known], today: date) -> Comparison:
+def compare(results: Results, before: Mapping[Key, Before] | None, known: Sequence[Known], today: date) -> Comparison:
     """Sort the night's cases.
 
     Args:
         results: the night.
-        before: the latest earlier verdict of each case.
+        before: the latest earlier verdict of each case; ``None`` when there is no history to compare with, so that
+            nobody can say which failures are new.
         known: known failures.
         today: day that expiries are held against; an entry is good through its own day.
     """
-    lists: dict[str, list[Change]] = {name: [] for name in ("new", "still", "known", "fixed", "flaky", "missing")}
+    lists: dict[str, list[Change]] = {
+        name: [] for name in ("new", "uncompared", "still", "known", "fixed", "flaky", "missing")
+    }
     used: set[Known] = set()
     tried: set[Known] = set()
     for cell in results.cells:
@@ -95,7 +100,7 @@ def compare(results: Results, before: Mapping[Key, Before], known: Sequence[Know
                 name = _class(cell, case, before, known, used, today)
                 lists[name].append(_change(cell, case, case.told(), known, today))
             elif case.status is Status.PASSED:
-                earlier = before.get((cell.guest, cell.nic, cell.driver, case.id))
+                earlier = (before or {}).get((cell.guest, cell.nic, cell.driver, case.id))
                 if earlier is not None and earlier.status == "failed":
                     lists["fixed"].append(
                         Change(cell.guest, cell.nic, cell.driver, case.id, f"failed in {earlier.run}", earlier.sign)
@@ -107,7 +112,7 @@ def compare(results: Results, before: Mapping[Key, Before], known: Sequence[Know
 def _class(
     cell: CellResult,
     case: CaseResult,
-    before: Mapping[Key, Before],
+    before: Mapping[Key, Before] | None,
     known: Sequence[Known],
     used: set[Known],
     today: date,
@@ -119,6 +124,8 @@ def _class(
             if today <= entry.expires:
                 return "known"
             return "new"
+    if before is None:
+        return "uncompared"
     earlier = before.get((cell.guest, cell.nic, cell.driver, case.id))
     return "still" if earlier is not None and (earlier.status, earlier.sign) == ("failed", looks) else "new"
 

@@ -87,9 +87,9 @@ def run(
         options = replace(options, resume=left is not None, retry=True, seconds=seconds, memory=memory)
         options = replace(options, fresh=lambda: _fresh(runs, now))
         results, folder = launch.execute_in(request, folder, watcher, options)
-        comparison = compare(results, {}, known, now.date())
+        comparison = compare(results, None, known, now.date())
         with tolerated(watcher.say), opened(history, watcher.say, records=lambda: records(runs)) as file:
-            comparison = compare(results, questions.before(file, results.run.id), known, now.date())
+            comparison = compare(results, questions.before(file, results.run.id) or None, known, now.date())
             file.add(results, nightly=True)
             launch.reports(results, folder, file)
         (folder / markdown.FILE_NAME).write_text(markdown.render(results, comparison), encoding="utf-8")

@@ -33,6 +33,7 @@ def render(results: Results, comparison: Comparison | None = None) -> str:
     if comparison is not None:
         titles = {
             "new": "New failures",
+            "uncompared": "Failures (no history to compare with)",
             "missing": "Without a verdict",
             "flaky": "Flaky",
             "still": "Failing since earlier",

@@ -104,6 +104,49 @@ def test_a_missing_verdict_is_told_apart_from_a_failure() -> None:
     assert compare(results(cell(status=F, fault="driver", reason="does not load")), {}, (), TODAY).exit_code() == 1
 
 
+def test_without_a_history_no_failure_is_called_new() -> None:
+    made = results(cell(case("a", F, PORT), case("b", P), status=F))
+    found = compare(made, None, (), TODAY)
+    assert (found.new, len(found.uncompared), found.exit_code()) == ((), 1, 1)
+    text = markdown.render(made, found)
+    assert "**Failures (no history to compare with): 1**" in text
+    assert "New failures" not in text
+    assert compare(results(cell(case("b", P))), None, (), TODAY).exit_code() == 0
+
+
+@pytest.mark.parametrize("seen", [None, {}])
+def test_a_night_whose_history_breaks_compares_with_nothing(
+    seen: dict[str, Before] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history cannot be read after the run (``None``), or was begun anew and knows no earlier night (empty)."""
+
+    def before(*_: object) -> dict[str, Before]:
+        if seen is None:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        return seen
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = results(cell(case("a", F, PORT), status=F))
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr(launch, "execute_in", lambda request, folder, watcher, options: (made, folder))
+    monkeypatch.setattr("harness.history.questions.before", before)
+    told = io.StringIO()
+    done = night.run(
+        launch.Request(("wine",), ("e1000",)),
+        launch.Options(),
+        runs=tmp_path / "runs",
+        history=tmp_path / "runs" / "history.sqlite",
+        known=(),
+        bounds=keep.Bounds(),
+        watcher=Watcher(Console(file=told, width=200)),
+        now=NOW,
+    )
+    assert (len(done.comparison.new), len(done.comparison.uncompared)) == (0, 1)
+    assert "no history to compare with" in (done.folder / markdown.FILE_NAME).read_text()
+    assert ("the run is not in the history" in told.getvalue()) is (seen is None)
+
+
 def test_known_failures_need_reason_and_expiry(tmp_path: Path) -> None:
     file = tmp_path / "known.toml"
     file.write_text('[[known]]\ncase = "t.py::a"\nreason = "bug"\nexpires = 2026-03-01\nnic = "e1000*"\n')
