@@ -142,6 +142,7 @@ class Tree:
         self._root = root
         self._superuser = superuser
         self._given: list[str] = []
+        self._system: list[str] = []
         self.unmapped = ""
         """A file that QEMU's user cannot be given: its file system knows no mapped mounts. QEMU stays root then."""
 
@@ -151,6 +152,7 @@ class Tree:
             os.symlink(os.readlink(path), self._root + path)
         elif os.path.exists(path):
             self._bind(path, write=False)
+            self._system.append(path)
 
     def device(self, path: str) -> None:
         """A device; nothing when this host has none."""
@@ -159,6 +161,8 @@ class Tree:
 
     def file(self, path: str, write: bool) -> None:
         """A file of QEMU's command line, which may be the beginning of a pipe's name or that of a socket to be made."""
+        if path.startswith(tuple(f"{folder}/" for folder in self._system)):
+            return  # firmware: it is there with its folder, and nobody writes it
         if os.path.exists(path):
             self._lend(path, write)
         elif os.path.exists(path + ".in"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,15 @@ def test_a_confined_guest_is_saved_and_restored_and_leaves_its_files_as_they_wer
     assert [(each.st_mode, each.st_uid, each.st_gid, each.st_ctime_ns) for each in after] == [
         (each.st_mode, each.st_uid, each.st_gid, each.st_ctime_ns) for each in before
     ]
+
+
+@pytest.mark.lab
+def test_firmware_of_the_system_is_there_with_its_folder(connection: Connection, spec: DomainSpec) -> None:
+    system = Path("/usr/share/seabios/bios-256k.bin")
+    if not system.is_file():
+        pytest.skip(f"there is no {system}")
+    boot = replace(spec.boot, disks=(*spec.boot.disks, Disk(system, readonly=True)))
+    with Machine(connection, replace(spec, boot=boot)) as guest:
+        guest.start()
+        guest.await_console("A", 20)
+        assert str(system) not in mounts(qemu())
