@@ -4,8 +4,9 @@
  * Portable C11, included by netio.sys; `python -m harness.wsk.generate` writes harness/wsk/layouts.py from it. Little
  * endian, no implicit padding. A rule of FORCE acts on the calls that match it: the first `skip` of them pass, the
  * next `count` are acted on. Rules are asked in the order in which they came; the first that acts is the only one
- * that does. RELENT forgets all rules, lets go of whatever is held and says how often each rule acted. Statuses as in
- * wsksend_abi.h.
+ * that does. RELENT forgets all rules, lets go of whatever is held and says how often each rule acted. WATCH asks the
+ * verifier (drivers/verifier) for a line in its log that says the given number and which driver it watches;
+ * STATUS_NOT_FOUND without a verifier. Statuses as in wsksend_abi.h.
  */
 #ifndef WSKPROVIDER_ABI_H
 #define WSKPROVIDER_ABI_H
@@ -19,6 +20,7 @@
 #define WSKPROVIDER_IOCTL(function) ((WSKPROVIDER_DEVICE_TYPE << 16) | (3u << 14) | ((function) << 2))
 #define WSKPROVIDER_IOCTL_FORCE WSKPROVIDER_IOCTL(0x800u)
 #define WSKPROVIDER_IOCTL_RELENT WSKPROVIDER_IOCTL(0x801u)
+#define WSKPROVIDER_IOCTL_WATCH WSKPROVIDER_IOCTL(0x802u)
 
 #define WSKPROVIDER_MAX_RULES 16u
 #define WSKPROVIDER_MAX_DELAY_MS 10000u
@@ -74,6 +76,13 @@ struct wskprovider_relented {
     uint32_t acted[WSKPROVIDER_MAX_RULES];  /* by rule, in the order in which they came */
 };
 
+struct wskprovider_watch {
+    uint32_t version;
+    uint32_t size;
+    uint64_t number; /* any that the asker has not used before */
+};
+
+_Static_assert(sizeof(struct wskprovider_watch) == 16, "size of wskprovider_watch");
 _Static_assert(sizeof(struct wskprovider_force) == 40, "size of wskprovider_force");
 _Static_assert(sizeof(struct wskprovider_relent) == 8, "size of wskprovider_relent");
 _Static_assert(sizeof(struct wskprovider_relented) == 72, "size of wskprovider_relented");

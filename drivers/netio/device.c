@@ -1,5 +1,7 @@
 /*
- * device.c - \\.\WskProvider: takes the rules of force.c. It exists while a client is registered.
+ * device.c - \\.\WskProvider: takes the rules of force.c, and the question whether the verifier watches.
+ *
+ * It exists while a client is registered.
  *
  * Wine loads this image as a library, without a DRIVER_OBJECT, so it makes one for itself. PASSIVE_LEVEL throughout.
  */
@@ -7,6 +9,7 @@
 
 #include "force.h"
 #include "queue.h"
+#include "verifier.h"
 #include "wskprovider_abi.h"
 
 NTKERNELAPI NTSTATUS NTAPI IoCreateDriver(PUNICODE_STRING DriverName, PDRIVER_INITIALIZE InitializationFunction);
@@ -78,6 +81,12 @@ static NTSTATUS NTAPI OnControl(_In_ PDEVICE_OBJECT DeviceObject, _Inout_ PIRP I
             ForceRelent(Buffer);
             WorkWake();
             Information = sizeof(struct wskprovider_relented);
+        }
+        break;
+    case WSKPROVIDER_IOCTL_WATCH:
+        Status = Check(Buffer, Input, sizeof(struct wskprovider_watch));
+        if (NT_SUCCESS(Status)) {
+            Status = VerifierAsk(((const struct wskprovider_watch *)Buffer)->number);
         }
         break;
     default:

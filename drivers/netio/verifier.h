@@ -8,4 +8,8 @@
 _IRQL_requires_(PASSIVE_LEVEL)
 VOID VerifierShow(_In_ PVOID Caller, _In_ PWSK_REGISTRATION Registration);
 
+/* Has the verifier write into its log, with the number, that it watches; STATUS_NOT_FOUND when none was loaded. */
+_IRQL_requires_(PASSIVE_LEVEL)
+NTSTATUS VerifierAsk(_In_ ULONG64 Number);
+
 #endif /* NETIO_VERIFIER_H */

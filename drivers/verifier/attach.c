@@ -28,9 +28,13 @@
 #define IMPORT_BY_ORDINAL 0x8000000000000000ull
 #define PAGE_READWRITE_USER 4u
 
+#define LOADED_BASE_NAME 0x58 /* UNICODE_STRING BaseDllName of LDR_DATA_TABLE_ENTRY */
+
 NTSYSAPI PVOID NTAPI RtlPcToFileHeader(PVOID, PVOID *);
+NTSYSAPI NTSTATUS NTAPI LdrFindEntryForAddress(PVOID, PVOID *);
 NTSYSAPI NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE, PVOID *, PSIZE_T, ULONG, PULONG);
 
+static char DriverFile[64];
 
 DRIVER_INITIALIZE DriverEntry;
 
@@ -79,8 +83,13 @@ static BOOLEAN Bind(PVOID *Slot, PVOID Function) {
     return TRUE;
 }
 
+/*
+ * Returns how many imports are bound to the verifier's functions; with Change it binds all that it knows first. An
+ * import that was changed later on leads to the verifier no less: netio.sys (memory.c) puts its own functions in front.
+ */
 _IRQL_requires_(PASSIVE_LEVEL)
-static ULONG Rebind(ULONG_PTR Base, ULONG_PTR Header) {
+static ULONG Bindings(ULONG_PTR Base, BOOLEAN Change) {
+    ULONG_PTR Header = Base + Read32(Base + DOS_LFANEW);
     ULONG_PTR Import = Base + Read32(Header + PE_IMPORTS);
     ULONG Bound = 0;
 
@@ -98,7 +107,14 @@ static ULONG Rebind(ULONG_PTR Base, ULONG_PTR Header) {
                 continue;
             }
             Hook = Find((const char *)(Base + (ULONG_PTR)*Names + 2));
-            if (Hook == NULL || *Slots == Hook->Function) {
+            if (Hook == NULL) {
+                continue;
+            }
+            if (*Slots == Hook->Function) {
+                Bound++;
+                continue;
+            }
+            if (!Change) {
                 continue;
             }
             if (Hook->Original != NULL) {
@@ -123,6 +139,24 @@ static VOID FindPaged(ULONG_PTR Base, ULONG_PTR Header) {
             Driver.PagedEnd = Driver.PagedStart + Read32(Section + 8);
         }
     }
+}
+
+/* Keeps the name of the image's file, as the loader has it, in ASCII. */
+_IRQL_requires_(PASSIVE_LEVEL)
+static VOID KeepName(ULONG_PTR Base) {
+    PVOID Entry = NULL;
+    const UNICODE_STRING *Name;
+    ULONG Count = 0;
+
+    if (NT_SUCCESS(LdrFindEntryForAddress((PVOID)Base, &Entry))) {
+        Name = (const UNICODE_STRING *)((ULONG_PTR)Entry + LOADED_BASE_NAME);
+        for (; Count < Name->Length / sizeof(WCHAR) && Count < sizeof(DriverFile) - 1; Count++) {
+            WCHAR Character = Name->Buffer[Count];
+
+            DriverFile[Count] = Character > ' ' && Character < 0x7F ? (char)Character : '?';
+        }
+    }
+    DriverFile[Count] = 0;
 }
 
 /*
@@ -152,10 +186,25 @@ __declspec(dllexport) VOID NTAPI VerifierAttach(PVOID Caller, PWSK_REGISTRATION 
     FindPaged(Base, Header);
     ReportOpen();
     FaultsWatch();
-    Bound = Rebind(Base, Header);
+    KeepName(Base);
+    Bound = Bindings(Base, TRUE);
     Driver.Attached = TRUE;
     WskReset(Registration, (ULONG_PTR)Caller);
-    Report("attached", 0, "%d imports", (ULONG64)Bound);
+    Report("attached", 0, "version %d, %s, %d imports", (ULONG64)VERIFIER_VERSION, DriverFile, (ULONG64)Bound);
+}
+
+/*
+ * netio.sys calls it when somebody asks whether a driver is watched now: the answer is a line of the log with the
+ * asker's number. The imports are counted again, since memory may have been saved and restored in between.
+ */
+_IRQL_requires_(PASSIVE_LEVEL)
+__declspec(dllexport) VOID NTAPI VerifierAnnounce(ULONG64 Number) {
+    ULONG Bound = Driver.Attached ? Bindings(Driver.Base, FALSE) : 0;
+
+    ReportOpen();
+    ReportResume();
+    Report("watching", 0, "%x version %d, %s, %d imports", Number, (ULONG64)VERIFIER_VERSION,
+           Driver.Attached ? DriverFile : "nothing", (ULONG64)Bound);
 }
 
 /* Never called by Wine for an image that is loaded as a library. */

@@ -95,14 +95,24 @@ VOID ReportOpen(VOID) {
     }
 }
 
+_Use_decl_annotations_
+VOID ReportResume(VOID) {
+    InterlockedExchange(&Lines, 0);
+}
+
 _IRQL_requires_max_(DISPATCH_LEVEL)
 static VOID Write(const char *Code, ULONG_PTR Address, const ULONG_PTR *Stack, const char *Format, va_list List) {
     TEXT Text = {.Used = 0};
     IO_STATUS_BLOCK Io;
     LONG Number = InterlockedIncrement(&Lines);
 
-    if (Number > MOST_LINES) {
+    if (Number > MOST_LINES + 1) {
         return;
+    }
+    if (Number > MOST_LINES) { /* the last line says that no other one follows */
+        Code = "muted";
+        Stack = NULL;
+        Format = "no more lines are written";
     }
     PutNumber(&Text, (ULONG64)Number, 10);
     Put(&Text, '\t');

@@ -4,9 +4,15 @@
 
 #include "wsk_min.h"
 
+#define VERIFIER_VERSION 2 /* of the lines; harness/verifier/watching.py knows it */
+
 /* Opens the log for appending. Without it findings go to DbgPrint only. */
 _IRQL_requires_(PASSIVE_LEVEL)
 VOID ReportOpen(VOID);
+
+/* Lets lines be written again after the most that may be: somebody has read those. */
+_IRQL_requires_(PASSIVE_LEVEL)
+VOID ReportResume(VOID);
 
 /*
  * Writes a finding. Address is the call in the driver's code, 0 for none. Format knows %s, %d and %x (ULONG64), and

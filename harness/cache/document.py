@@ -21,19 +21,21 @@ def write(path: Path, value: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The value; ``None`` when the file is missing.
+    """The value; ``None`` when the file is missing, or of a version that wrote no digests.
 
     Raises:
         ValueError: the file is damaged.
     """
     try:
         found = json.loads(path.read_bytes())
-        value, digest = found["value"], found["digest"]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"it cannot be read: {error}") from None
-    if not isinstance(value, dict) or digest != _digest(value):
+    if isinstance(found, dict) and not {"value", "digest"} & found.keys():
+        return None  # of an older version, which wrote no digest
+    value = found.get("value") if isinstance(found, dict) else None
+    if not isinstance(value, dict) or found.get("digest") != _digest(value):
         raise ValueError("it does not fit its own digest")
     return value
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness import children
-from harness.capture import pcapng
+from harness.capture import pcapng, proof
 from harness.capture.frames import CapturedFrame, Checksum, Dissection
 from harness.errors import AwaitTimeout, LabError
 from harness.lab.process import Child
@@ -88,18 +88,30 @@ class Dissector:
         _parser()  # while tshark starts
         self._known: dict[int, Dissection] = {}
         self._numbers = array("Q", [0])  # of the frames that tshark was fed, which it counts from 1
+        self._proof: dict[int, Dissection] = {}
         self._last = 0
         self._forgotten = 0
         self._news = threading.Condition()
         self._queue: deque[bytes] = deque([pcapng.section(interface)])
         self._queued = threading.Event()
-        self._queued.set()
+        self.feed(proof.frames())
         self._closing = False
         self._failure: BaseException | None = None
         self._writer = threading.Thread(target=self._write, name="tshark-input", daemon=True)
         self._reader = threading.Thread(target=self._read, name="tshark-output", daemon=True)
         self._writer.start()
         self._reader.start()
+
+    def prove(self, seconds: float) -> None:
+        """See that tshark reads the frames that it was given first as they are (``harness.capture.proof``).
+
+        Raises:
+            AwaitTimeout: tshark said nothing in time.
+            LabError: tshark died, or reads them otherwise: by another version's or a person's settings.
+        """
+        wanted = range(1, len(proof.frames()) + 1)
+        self._await(lambda: len(self._proof) == len(wanted), "tshark to dissect the frames that prove it", seconds)
+        proof.require([self._proof.get(at) for at in wanted])
 
     def feed(self, frames: Iterable[CapturedFrame]) -> None:
         """Hand frames to tshark, in ascending order of their numbers; never blocks."""
@@ -115,15 +127,19 @@ class Dissector:
             AwaitTimeout: tshark did not get that far in time.
             LabError: tshark died.
         """
+        self._await(
+            lambda: self._last >= number, f"tshark to dissect frame {number} (it has done {self._last})", seconds
+        )
+
+    def _await(self, done: Callable[[], bool], awaited: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         with self._news:
-            while self._last < number:
+            while not done():
                 if self._failure is not None:
                     raise LabError(f"reading tshark's output failed: {self._failure}") from self._failure
                 self._child.require_alive()
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    awaited = f"tshark to dissect frame {number} (it has done {self._last})"
                     raise AwaitTimeout(awaited, seconds, detail=self._child.tail())
                 self._news.wait(min(left, 0.25))
 
@@ -173,7 +189,9 @@ class Dissector:
                 numbers = self._numbers
                 with self._news:
                     for at, said in fresh:
-                        if numbers[at] > self._forgotten:
+                        if not numbers[at]:
+                            self._proof[at] = said
+                        elif numbers[at] > self._forgotten:
                             self._known[numbers[at]] = said.renumbered(numbers)
                     self._last = numbers[fresh[-1][0]]
                     self._news.notify_all()

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.capture import directions
+from harness.capture import directions, tools
 from harness.capture.clock import Clock
 from harness.capture.dissect import Dissector
 from harness.capture.dumpcap import Record
@@ -142,6 +142,22 @@ class CaptureSession:
             self._join(live, recorded)
             self._record = record
             self._resources = stack.pop_all()
+
+    def prove(self) -> dict[str, str]:
+        """See that tshark reads as it must; the capture itself was proven by ``start``.
+
+        Returns:
+            facts of the cell: what captures and what dissects, with their versions.
+
+        Raises:
+            LabError: tshark is silent, or reads known frames otherwise.
+        """
+        self._dissector.prove(_DISSECTION_SECONDS)
+        tshark, dumpcap = (tools.version(tool) or "of an unknown version" for tool in ("tshark", "dumpcap"))
+        return {
+            "capture": f"dumpcap {dumpcap} and the tap saw the first marker on {self._interface}",
+            "dissector": f"tshark {tshark} dissects the frames that prove it",
+        }
 
     def begin(self, case: str) -> None:
         """Open a case by its start marker and see it pass; the frames of the case before are let go.

@@ -122,6 +122,10 @@ class WskCtl:
             )
         return info
 
+    def watch(self, number: int) -> int:
+        """Have the verifier say in its log, with that number, which driver it watches; gives the NTSTATUS."""
+        return self._roundtrip([(DEVICE_PROVIDER, abi.encode_watch(number))])[0][0]
+
     def ioctl(self, code: int, payload: bytes, capacity: int, device: int = DEVICE_WSKSEND) -> tuple[int, bytes]:
         """One IOCTL as it is: NTSTATUS and output. For hostile requests and for other devices."""
         return self._roundtrip([(device, abi.Request(code, payload, capacity))])[0]

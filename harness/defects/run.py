@@ -152,7 +152,7 @@ def _path(case: str) -> Path:
 
 
 def run(only: str, folder: Path, say: Say, *, jobs: int = 1) -> Record:
-    """Run the clean driver, then the chosen defects, then the faults of wire and lab, then those of a run's files.
+    """Run the clean driver, then the chosen defects, then the faults of wire, lab, files and cache.
 
     Args:
         only: a group or an id; empty runs all.
@@ -164,12 +164,13 @@ def run(only: str, folder: Path, say: Say, *, jobs: int = 1) -> Record:
         UsageError: nothing of that name.
         HarnessError: neither driver nor image can be built.
     """
-    from harness.defects import faults, file_faults
+    from harness.defects import cached, faults, file_faults
 
     defects = table.chosen(table.load(), only)
     wanted = faults.chosen(only)
     of_files = file_faults.chosen(only)
-    if not defects and not wanted and not of_files:
+    of_cache = cached.chosen(only)
+    if not defects and not wanted and not of_files and not of_cache:
         raise UsageError(f"no defect or group {only!r}", mend=f"groups are {', '.join(table.GROUPS)}")
     started = time.monotonic()
     runner = Runner(folder, say)
@@ -181,6 +182,7 @@ def run(only: str, folder: Path, say: Say, *, jobs: int = 1) -> Record:
         rows += list(pool.map(lambda fault: faults.run(fault, runner), wanted))
         clean_run = file_faults.CleanRun(runner, folder / "files")
         rows += list(pool.map(lambda fault: file_faults.run(fault, clean_run, runner.tell), of_files))
+        rows += list(pool.map(lambda name: cached.run(name, runner), of_cache))
     record = Record(tuple(rows), clean, round(time.monotonic() - started, 1))
     (folder / "defects.json").write_text(record.to_json(), encoding="utf-8")
     return record

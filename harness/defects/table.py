@@ -21,6 +21,7 @@ GROUPS = {
     "W": "the wire",
     "S": "a guest that sends as somebody else",
     "L": "the lab",
+    "E": "caches and watchers",
     "F": "the files of a run",
     "T": "tests that fail in ways that once left no result",
 }

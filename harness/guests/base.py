@@ -144,6 +144,14 @@ class Guest(ABC):
         """Why a cell with this NIC cannot work; empty when it can, or when nobody knows."""
         return ""
 
+    def watcher(self, shell: Shell) -> str:
+        """What of the guest's own watches the driver under test now, by its own words; empty without one.
+
+        Raises:
+            LabError: it was asked to watch, and does not say that it does.
+        """
+        return ""
+
     def take_driver(self, driver: Path, folder: Path) -> Path:
         """The driver as this guest loads it; a changed copy goes into ``folder``."""
         return driver

@@ -327,6 +327,18 @@ class WindowsGuest(Guest):
         result = shell.run('cmd.exe /c "verifier.exe /querysettings 2>&1"', 120.0)
         return all(driver.lower() in result.stdout.lower() for driver in self._verified)
 
+    def watcher(self, shell: Shell) -> str:
+        """Driver Verifier, where it was asked for.
+
+        Raises:
+            LabError: it does not name the driver when it is asked what it watches.
+        """
+        if not self._verified:
+            return ""
+        if not self.verified(shell):
+            raise LabError(f"Driver Verifier does not say that it watches {', '.join(self._verified)}")
+        return f"Driver Verifier of {self.name} watches {', '.join(self._verified)}"
+
     def boot_identity(self, shell: Shell) -> str:
         """When this Windows was booted, by its own clock."""
         return self._script(shell, "boot").strip()

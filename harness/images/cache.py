@@ -62,12 +62,18 @@ def entries() -> list[Entry]:
 
 
 def unreadable() -> list[str]:
-    """Folders in the place of images whose manifest is damaged or missing, each with what is wrong."""
+    """Folders in the place of images whose manifest is damaged or missing, each with what is wrong.
+
+    Images of older versions, whose manifests have no digests, are left out.
+    """
     lines = []
     for folder in sorted(root().glob("[!.]*/")):
         try:
             _manifest(folder)
         except DamagedError as damage:
+            with contextlib.suppress(OSError, ValueError):
+                if "digest" not in json.loads((folder / MANIFEST).read_text()):
+                    continue
             lines.append(f"{folder.name} was damaged ({damage})")
     return lines
 
@@ -98,12 +104,16 @@ def damage(entry: Entry, depth: Depth) -> str:
 _held: list[int] = []
 
 
-def hold(entry: Entry) -> None:
-    """Keep an image from being removed while this process lives."""
-    with contextlib.suppress(OSError):  # gone, or a file system without locks
+def hold(entry: Entry) -> bool:
+    """Keep an image from being removed while this process lives; false when it has just been removed."""
+    try:
         handle = os.open(entry.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        _held.append(handle)
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    _held.append(handle)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(handle, fcntl.LOCK_SH)  # the other side has its lock only while it removes the folder
+    return entry.folder.is_dir() and os.path.samestat(os.fstat(handle), entry.folder.stat())
 
 
 def require_space(needed: int) -> None:
@@ -154,26 +164,26 @@ def publish(built: Path, name: str, facts: dict[str, Any]) -> Entry:
     """
     made = manifest.write(built, facts)
     for old in (root() / name, *root().glob(f"{name}.[0-9]*")):
-        if not _in_use(old):
-            removal.remove(old, quiet=True)
+        _remove_unless_held(old)
     names = (name, *(f"{name}.{number}" for number in range(2, 1000)))
     target = next(root() / each for each in names if not (root() / each).exists())
     durable.publish(built, target)
     return Entry(target, made)
 
 
-def _in_use(folder: Path) -> bool:
+def _remove_unless_held(folder: Path) -> None:
+    """Remove an image's folder, locked meanwhile, unless a process holds it."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return False
+        return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        removal.remove(folder, quiet=True)
+    except BlockingIOError:
+        return
     finally:
         os.close(handle)
-    return False
 
 
 def _made_root() -> Path:

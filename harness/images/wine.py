@@ -99,7 +99,9 @@ def find(recipe: Recipe | None = None, say: Callable[[str], None] = lambda _: No
     for entry in cache.entries():
         if entry.manifest.get("guest") == "wine" and entry.manifest.get("inputs") == inputs:
             if not (damage := cache.damage(entry, Depth.USE)):
-                return _image(entry)
+                if cache.hold(entry):
+                    return _image(entry)
+                continue
             say(f"the cached image {entry.folder.name} was damaged ({damage}): rebuilt")
     return None
 
@@ -113,7 +115,8 @@ def load(key: str) -> WineImage:
     wrong = ""
     for entry in cache.entries():
         if entry.manifest.get("guest") == "wine" and entry.manifest.get("key") == key:
-            if not (damage := cache.damage(entry, Depth.STAMPS)):
+            damage = cache.damage(entry, Depth.STAMPS)
+            if not damage and cache.hold(entry):
                 return _image(entry)
             wrong = wrong or f"the cached image {entry.folder.name} was damaged ({damage})"
     if wrong:
@@ -144,7 +147,9 @@ def build(progress: Callable[[str], None], *, recipe: Recipe | None = None, refr
         for line in cache.unreadable():
             progress(f"the cached image {line}: not used")
         with cache.building() as folder:
-            return _image(_build(recipe, folder, progress))
+            entry = _build(recipe, folder, progress)
+            cache.hold(entry)
+            return _image(entry)
 
 
 def _build(recipe: Recipe, folder: Path, progress: Callable[[str], None]) -> cache.Entry:
@@ -190,7 +195,6 @@ def _build(recipe: Recipe, folder: Path, progress: Callable[[str], None]) -> cac
 
 def _image(entry: cache.Entry) -> WineImage:
     folder, manifest = entry.folder, entry.manifest
-    cache.hold(entry)
     return WineImage(
         kernel=folder / KERNEL,
         initrd=folder / INITRD,

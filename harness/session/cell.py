@@ -43,6 +43,7 @@ from harness.plan import Header
 from harness.report.results import CellResult
 from harness.report.status import Status, worst
 from harness.session.cached import held_to_its_state
+from harness.session.driver import SampleDriver
 from harness.session.keeper import GuestKeeper
 from harness.session.lab import CellLab, taps
 from harness.session.record import PlanFile
@@ -151,11 +152,13 @@ def run_cell(job: CellJob, emit: Emit, conduct: Callable[[CellJob, Ready], None]
         starter.begin()
         with notes.phase("capture"):
             stack.enter_context(capture)
+            notes.facts |= capture.prove()
         ready = _start(starter, keeper if guest.crash_seconds else None)
         notes.facts["start"] = "; ".join((ready.how, *starter.doubts))
         for line in starter.doubts:
             emit(encode(Note(line)))
         notes.versions |= guest.versions()
+        notes.facts |= watchers(ready, guest)
         if guest.silence_seconds:
             with notes.phase("silence"):
                 _require_silence(capture, guest.silence_seconds)
@@ -253,6 +256,25 @@ def _machine(job: CellJob, guest: Guest, nic: Nic, network: Bridges, notes: _Not
 def _record_capabilities() -> None:
     with contextlib.suppress(OSError):  # they are checked no later then than they would have been without
         capabilities.record(cache_folder())
+
+
+def watchers(ready: Ready, guest: Guest) -> dict[str, str]:
+    """What watches the driver in this cell, by its own words; a cell that nobody watches says so.
+
+    Raises:
+        LabError: a watcher that was asked for does not say that it watches.
+    """
+    if isinstance(ready.driver, SampleDriver):
+        facts = ready.driver.announcement()
+    else:
+        name = type(ready.driver).__name__
+        facts = {
+            "verifier": f"not watched: the adapter {name} drives the driver",
+            "counters": f"those of the adapter {name}, where the driver keeps any",
+        }
+    if own := guest.watcher(ready.shell):
+        facts["verifier"] = own
+    return facts
 
 
 def _start(starter: Starter, keeper: GuestKeeper | None) -> Ready:

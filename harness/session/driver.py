@@ -12,6 +12,7 @@ from harness.drivers.check import check
 from harness.errors import Failure, LabError, UsageError
 from harness.guests.base import Guest
 from harness.verifier import findings as verifier
+from harness.verifier import watching
 from harness.verify.verdict import Finding
 from harness.wsk.operations import Accounts, Load, Operation, Outcome, Unload
 
@@ -43,6 +44,9 @@ class SampleDriver:
         self._symbols = verifier.Symbols(sys_file.with_suffix(".debug.sys"))
         self._log: Callable[[], bytes] | None = None
         self._rest = ""
+        self._kept: list[verifier.Line] = []  # read, and not yet given as findings
+        self._muted = False
+        self.watching = ""  # what the verifier last said of itself
         self.broken = False
         self._sys = f"{FOLDER}/{SERVICE}.sys"
         self._control: WskCtl | None = None
@@ -75,7 +79,8 @@ class SampleDriver:
         self._control = WskCtl(self._shell.open_stream(WSKCTL))
         self._loaded = True
         self._control.info()
-        self._lines()  # what was found before the state was saved is no news
+        self._require_watched()
+        self._kept.clear()  # what was found before the state was saved is no news
 
     def execute(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Carry out operations in order; what lies between loads and unloads is pipelined over the open channel."""
@@ -108,8 +113,31 @@ class SampleDriver:
         return self._guarded(lambda: control.settle(operations))
 
     def findings(self) -> Sequence[Finding]:
-        """What the verifier found since the last call, resolved to functions and lines."""
-        return verifier.findings(self._lines(), self._symbols)
+        """What the verifier found since the last call, resolved to functions and lines.
+
+        Raises:
+            LabError: the verifier said at an earlier call that it writes no more lines.
+        """
+        if self._muted:
+            raise LabError("the verifier has found so much that it writes no more lines")
+        lines, self._kept = [*self._kept, *self._lines()], []
+        self._muted = any(line.code == "muted" for line in lines)
+        return verifier.findings(lines, self._symbols)
+
+    def announcement(self) -> dict[str, str]:
+        """What watches the driver, as facts of the cell: its verifier and its own accounts.
+
+        Raises:
+            Failure: the driver does not tell its accounts.
+        """
+        if self._control is None:
+            raise LabError("the driver is not loaded")
+        control = self._control
+        info, accounts = self._guarded(lambda: (control.info(), control.ledger()))
+        return {
+            "verifier": self.watching or "not watched",
+            "counters": f"{SERVICE}.sys answers with {len(accounts)} accounts, version {info.abi_version}",
+        }
 
     def renew(self) -> None:
         """End what the broken driver left in the guest, and load it again.
@@ -135,13 +163,20 @@ class SampleDriver:
         """
         if self._control is not None:
             self._control.abandon()
-        self._control, self._log, self._rest = None, None, ""
+        self._control, self._log, self._rest, self._kept = None, None, "", []
         self._loaded = self.broken = False
         self._shell = shell
         self.install()
 
     def unload(self) -> None:
-        """Let go of the device and stop the service; raises Failure when it does not end."""
+        """Let go of the device and stop the service, once the verifier has said that it still watches.
+
+        Raises:
+            Failure: the driver does not end.
+            LabError: the verifier is silent.
+        """
+        if self._loaded and not self.broken:
+            self._require_watched()
         if self._control is not None:
             self._control.detach()
         self._loaded = False
@@ -164,6 +199,20 @@ class SampleDriver:
         if self._control is None:
             self._control = WskCtl(self._shell.open_stream(WSKCTL))
         self._loaded = True
+        self._require_watched()
+
+    def _require_watched(self) -> None:
+        """See that the verifier, where there shall be one, watches this driver now.
+
+        Raises:
+            LabError: it does not say so.
+        """
+        if self._verifier is None or self._control is None:
+            return
+        number = watching.ask(self._control)
+        self._kept += self._lines()
+        self._muted = False
+        self.watching = str(watching.answered(self._kept, number, f"{SERVICE}.sys"))
 
     def _submit(self, operations: Sequence[Operation]) -> list[Outcome]:
         if not operations:

@@ -93,7 +93,7 @@ RULES: dict[str, Rule] = {
     "fault": Rule("a driver raises no exception that it does not handle", "WDK, Handling Exceptions"),
 }
 
-NOTES = frozenset({"attached", "detached", "replaced"})
+NOTES = frozenset({"attached", "detached", "replaced", "watching", "muted"})
 """Codes that are no findings."""
 
 

@@ -70,6 +70,12 @@ def encode_provider(operation: ops.Force | ops.Relent, local: Endpoint | None = 
     return _encoded(operation, table.Context(local=local))
 
 
+def encode_watch(number: int) -> Request:
+    """The IOCTL that has the verifier say, by a line of its log with that number, which driver it watches."""
+    payload = layouts.WATCH.pack(layouts.PROVIDER_VERSION, layouts.WATCH.size, number)
+    return Request(layouts.PROVIDER_IOCTL_WATCH, payload, 0, table.DEVICE_PROVIDER)
+
+
 def _encoded(operation: ops.Operation, context: table.Context) -> Request:
     row = table.ROWS.get(type(operation))
     if row is None:

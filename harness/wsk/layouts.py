@@ -49,6 +49,7 @@ PROVIDER_VERSION = 1
 PROVIDER_DEVICE_TYPE = 32856
 PROVIDER_IOCTL_FORCE = 0x8058E000
 PROVIDER_IOCTL_RELENT = 0x8058E004
+PROVIDER_IOCTL_WATCH = 0x8058E008
 PROVIDER_MAX_RULES = 16
 PROVIDER_MAX_DELAY_MS = 10000
 PROVIDER_CALL_SOCKET = 1
@@ -362,6 +363,12 @@ RELENTED = Layout(
     ("held", "I"),
     ("acted", "64s"),
 )
+WATCH = Layout(
+    "wskprovider_watch",
+    ("version", "I"),
+    ("size", "I"),
+    ("number", "Q"),
+)
 
 LAYOUTS = (
     ENDPOINT,
@@ -393,4 +400,5 @@ LAYOUTS = (
     FORCE,
     RELENT,
     RELENTED,
+    WATCH,
 )

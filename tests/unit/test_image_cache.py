@@ -110,7 +110,7 @@ def test_a_damaged_file_of_an_image_is_named(file: str, how: str) -> None:
     assert cache.damage(entry, Depth.USE).startswith(file)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"key": "1"}'])
+@pytest.mark.parametrize("text", ["", "{", '{"key": "1", "digest": "2", "contents": {}}'])
 def test_an_image_with_a_damaged_manifest_is_told(text: str) -> None:
     (published(key="1").folder / cache.MANIFEST).write_text(text)
     assert cache.entries() == []
