@@ -99,12 +99,15 @@ def confine(qemu: str, arguments: list[str]) -> None:
         tree.system(path)
     for path in _DEVICES:
         tree.device(path)
-    for path, write in named(arguments).items():
+    files = named(arguments)
+    if "-vnc" in arguments:  # what its screen shows QEMU writes into files that libvirt makes beside the guest's key
+        for folder in {os.path.dirname(path) for path in files if os.path.basename(path) == "master-key.aes"}:
+            tree.folder(folder)
+            files = {path: write for path, write in files.items() if os.path.dirname(path) != folder}
+    for path, write in files.items():
         tree.file(path, write)
     if any("vfio-pci" in argument for argument in arguments):
         tree.vfio()
-    if "-vnc" in arguments:
-        tree.screenshots()
     own = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # QEMU's root has no /proc
     tree.pivot()
     if superuser and not tree.unmapped:
@@ -180,12 +183,9 @@ class Tree:
                 if name.isdigit():  # a group that libvirt has bound for this guest; it owns the node likewise
                     os.chown(f"/dev/vfio/{name}", USER, -1)
 
-    def screenshots(self) -> None:
-        """The folder in which libvirt has QEMU write what a screen shows, without what libvirt keeps there."""
-        folder = f"{LAB}/libvirt/cache/qemu"
-        self._lend(folder, write=True)
-        if os.path.isdir(f"{folder}/capabilities"):
-            self._bind(f"{folder}/capabilities", write=False)
+    def folder(self, path: str) -> None:
+        """A folder of root's to work in, with what root makes there later."""
+        self._bind(path, write=True, mapped=self._superuser)
 
     def pivot(self) -> None:
         """Make it the root of this process, and forget the old one."""

@@ -141,3 +141,12 @@ def test_firmware_of_the_system_is_there_with_its_folder(connection: Connection,
         guest.start()
         guest.await_console("A", 20)
         assert str(system) not in mounts(qemu())
+
+
+@pytest.mark.lab
+def test_a_screen_can_still_be_looked_at(connection: Connection, spec: DomainSpec) -> None:
+    with Machine(connection, replace(spec, boot=replace(spec.boot, windows=True, machine="pc-q35-7.2"))) as guest:
+        guest.start()
+        guest.await_console("A", 20)
+        assert guest.domain.screenshot().startswith((b"P6", b"\x89PNG"))
+        assert own_ids(qemu()) == {USER}
