@@ -67,7 +67,7 @@ def dissect_file(path: Path, wanted: Container[int]) -> dict[int, Dissection]:
     gets.
 
     Raises:
-        LabError: tshark is not installed, or said nothing for ``SILENCE_SECONDS``.
+        LabError: tshark is not installed, or said nothing of a further frame for ``SILENCE_SECONDS``.
     """
     known: dict[int, Dissection] = {}
     fields = [word for name in _FIELDS for word in ("-e", name)]
@@ -83,20 +83,24 @@ def dissect_file(path: Path, wanted: Container[int]) -> dict[int, Dissection]:
     assert process.stdout is not None
     watch = Watchdog(process.kill, SILENCE_SECONDS)
     try:
+        last = 0
         while line := process.stdout.readline(_LONGEST_LINE):
-            watch.fed()
             number, _, rest = line.partition(_BETWEEN)
-            if number.isdigit() and int(number) in wanted:
+            if not number.isdigit() or int(number) <= last:
+                continue  # no progress: the watchdog is not fed, so that a tshark that repeats itself ends, too
+            watch.fed()
+            last = int(number)
+            if last in wanted:
                 said = _dissection(rest.rstrip(b"\n"))
                 if said is not None:
-                    known[int(number)] = said
+                    known[last] = said
     finally:
         watch.end()
         process.kill()
         process.wait()
         process.stdout.close()
     if watch.has_bitten:
-        raise LabError(f"tshark said nothing of {path} for {SILENCE_SECONDS:.0f} s", mend="use --reader fast")
+        raise LabError(f"tshark said nothing new of {path} for {SILENCE_SECONDS:.0f} s", mend="use --reader fast")
     return known
 
 

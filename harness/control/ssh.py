@@ -32,6 +32,14 @@ _CHUNK = 1 << 16
 _ENDING_SECONDS = 0.2
 _ORPHAN_SECONDS = 1.0  # a process left behind by a command may hold its output open; it is not waited for longer
 
+MOST_OUTPUT = 64 << 20
+"""Bytes that a command may print, and that may be read of a file that grows."""
+MOST_FETCHED = 64 << 30
+"""Bytes of the longest file that is copied from a guest: a dump of all memory of a large one."""
+_MOST_ERRORS = 1 << 16  # of a stream's standard error, the end of which is quoted
+_MOST_QUOTED = 2000
+_PIECES = 64
+
 _TRANSIENT = (OSError, EOFError, paramiko.SSHException)
 
 
@@ -84,9 +92,11 @@ class Stream:
             raise LabError(f"{what}: {error}", detail=self.errors()) from error
 
     def errors(self) -> str:
-        """What the command wrote to standard error so far."""
-        while self._channel.recv_stderr_ready():
-            self._errors += self._channel.recv_stderr(_CHUNK)
+        """The end of what the command wrote to standard error so far."""
+        for _ in range(_PIECES):
+            if not self._channel.recv_stderr_ready():
+                break
+            self._errors = (self._errors + self._channel.recv_stderr(_CHUNK))[-_MOST_ERRORS:]
         return _text(self._errors)
 
     def fileno(self) -> int:
@@ -188,7 +198,7 @@ class Shell:
 
         Raises:
             AwaitTimeout: it did not end within ``timeout`` seconds.
-            LabError: the connection broke.
+            LabError: the connection broke, or the command printed more than ``MOST_OUTPUT``.
         """
         channel = self._execute(command)
         out, err = bytearray(), bytearray()
@@ -197,8 +207,11 @@ class Shell:
         try:
             while True:
                 ended = channel.eof_received or channel.closed  # before the last look: what came before it counts
-                _drain(channel, out, err)
-                if ended:
+                more = _drain(channel, out, err)
+                if len(out) + len(err) > MOST_OUTPUT:
+                    what = f"{command!r} printed more than {MOST_OUTPUT >> 20} MiB in the guest"
+                    raise LabError(what, detail=_text((out + err)[:_MOST_QUOTED]))
+                if ended and not more:
                     break
                 now = time.monotonic()
                 if channel.exit_status_ready():
@@ -206,7 +219,11 @@ class Shell:
                     if now - exited > _ORPHAN_SECONDS:
                         break
                 if now > deadline:
-                    raise AwaitTimeout(f"{command!r} to end in the guest", timeout, detail=_text(out + err))
+                    raise AwaitTimeout(
+                        f"{command!r} to end in the guest", timeout, detail=_text((out + err)[-_MOST_ERRORS:])
+                    )
+                if more:
+                    continue
                 select.select([channel], [], [], min(deadline - now + 0.001, _ORPHAN_SECONDS / 2))
             told = channel.status_event.wait(max(0.1, deadline - time.monotonic()))
             code = channel.recv_exit_status() if told else -1  # -1: the channel was closed without one
@@ -235,14 +252,19 @@ class Shell:
         """Copy a file of the guest to the host, piece by piece: a dump has gigabytes.
 
         Raises:
-            LabError: the guest refused, the connection broke, or there is no room for it.
+            LabError: the guest refused, the connection broke, there is no room for it, or it has no end.
         """
+
+        def bounded(done: int, size: int) -> None:
+            if done > MOST_FETCHED:
+                raise LabError(f"{remote} in the guest has more than {MOST_FETCHED >> 30} GiB")
+
         try:
             if self._sftp is None:
                 self._sftp = paramiko.SFTPClient.from_transport(self._transport)
             assert self._sftp is not None
             with local.open("wb") as sink:
-                self._sftp.getfo(remote, sink)
+                self._sftp.getfo(remote, sink, bounded)
         except _TRANSIENT as error:
             raise LabError(f"cannot fetch {remote} from the guest: {error}") from error
 
@@ -250,17 +272,23 @@ class Shell:
         """Open a file of the guest that grows; each call of the result gives what was added since the last.
 
         Raises:
-            LabError: the guest refused; the result raises it, too.
+            LabError: the guest refused; the result raises it, too, and when more than ``MOST_OUTPUT`` was added.
         """
+        total = 0
 
         def failed(error: Exception) -> LabError:
             return LabError(f"cannot read {remote} in the guest: {str(error) or type(error).__name__}")
 
         def grown() -> bytes:
+            nonlocal total
             try:
-                return bytes(file.read())
+                added = bytes(file.read(MOST_OUTPUT + 1 - total))
             except _TRANSIENT as error:
                 raise failed(error) from error
+            total += len(added)
+            if total > MOST_OUTPUT:
+                raise LabError(f"{remote} in the guest has grown by more than {MOST_OUTPUT >> 20} MiB")
+            return added
 
         try:
             if self._sftp is None:
@@ -342,11 +370,16 @@ def _close(channel: paramiko.Channel) -> None:
         channel.close()
 
 
-def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray) -> None:
-    while channel.recv_ready():
-        out += channel.recv(_CHUNK)
-    while channel.recv_stderr_ready():
-        err += channel.recv_stderr(_CHUNK)
+def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray) -> bool:
+    """Take what has arrived, some pieces of it at most; whether there is more."""
+    for _ in range(_PIECES):
+        if channel.recv_ready():
+            out += channel.recv(_CHUNK)
+        elif channel.recv_stderr_ready():
+            err += channel.recv_stderr(_CHUNK)
+        else:
+            return False
+    return True
 
 
 def _text(data: bytes | bytearray) -> str:

@@ -43,6 +43,9 @@ CLOSE_DEADLINE = 5.0
 BURST_PIECE = 2000
 """Datagrams of a burst in one request: seconds even for an emulated NIC on a busy host."""
 WINDOW_BYTES = 512 * 1024
+MOST_UNREAD = 256 << 20
+"""Bytes that the relay may send which nobody has read yet: a relay that sends for ever would fill our memory."""
+_FRAME_COST = 100
 
 
 class Stream(Protocol):
@@ -76,6 +79,8 @@ class WskCtl:
         self._locals: dict[int, Endpoint] = {}
         self._devices = {DEVICE_WSKSEND}
         self._frames: queue.Queue[bytes | None] = queue.Queue()
+        self._end = "ended"
+        self._arrived = self._taken = 0  # bytes of frames
         self._reader = threading.Thread(target=self._read, name="wskctl replies", daemon=True)
         self._reader.start()
 
@@ -263,7 +268,8 @@ class WskCtl:
             raise Failure(f"the driver did not answer a request within {self._deadline:.0f} s") from None
         if frame is None:
             self._frames.put(None)
-            raise LabError("the relay in the guest ended (wskctl.exe serve)")
+            raise LabError(f"the relay in the guest {self._end} (wskctl.exe serve)")
+        self._taken += len(frame) + _FRAME_COST
         if len(frame) < REPLY.size:
             raise LabError(f"the relay in the guest answered with {len(frame)} bytes, fewer than a reply has")
         _, answered, status = REPLY.unpack_from(frame)
@@ -284,7 +290,13 @@ class WskCtl:
             buffer += data
             while len(buffer) >= 4 and len(buffer) >= (length := int.from_bytes(buffer[:4], "little") + 4):
                 self._frames.put(bytes(buffer[:length]))
+                self._arrived += length + _FRAME_COST
                 del buffer[:length]
+            if len(buffer) + self._arrived - self._taken > MOST_UNREAD:
+                self._end = f"sent more than {MOST_UNREAD >> 20} MiB that nobody asked for"
+                self._frames.put(None)
+                self._stream.close()
+                return
 
 
 def _groups(operations: Sequence[Operation]) -> list[list[Operation]]:

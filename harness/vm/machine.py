@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.errors import AwaitTimeout, LabError
+from harness.errors import AwaitTimeout, HarnessError, LabError
+from harness.lab.file_limit import FileLimit
 from harness.lab.growth import Growth
 from harness.vm.domain import DomainSpec, domain_xml
 from harness.vm.libvirt import Connection, Domain, Event
@@ -18,6 +20,9 @@ from harness.vm.ram import Ram, write_orders
 
 ENDED = frozenset({Event.SHUT_DOWN, Event.DESTROYED, Event.CRASHED, Event.SAVED, Event.FAILED})
 CONSOLE_TAIL_LINES = 20
+MOST_CONSOLE = 32 << 20
+"""Bytes of console, of all starts together, at which a guest is ended: one that prints for ever fills the disk."""
+_TAIL_BYTES = 1 << 16
 _END_SECONDS = 5.0
 
 
@@ -37,6 +42,7 @@ class Machine:
         self._news = threading.Condition()
         self._console_start = 0
         self._when_ended: Callable[[], object] = lambda: None
+        self._limit: FileLimit | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -93,6 +99,8 @@ class Machine:
 
     def destroy(self) -> None:
         """End it at once; nothing to do when it has ended."""
+        if self._limit is not None:
+            self._limit.end()
         if self._domain is None:
             return
         if self.spec.boot.windows and self.ended is Event.CRASHED:
@@ -104,9 +112,21 @@ class Machine:
         self._domain = None
 
     def require_running(self) -> None:
-        """Raise LabError, with the end of the console, when the machine has ended."""
+        """Raise LabError, with the end of the console, when the machine has ended or has printed too much."""
+        self.require_bounded_console()
         if self.ended is not None:
             raise LabError(f"the guest {self.spec.name} {self.ended.value}", detail=self.console_tail())
+
+    def require_bounded_console(self) -> None:
+        """Raise LabError when the console reached its limit."""
+        size = self.spec.console.stat().st_size if self.spec.console.exists() else 0
+        if size >= MOST_CONSOLE:
+            limit = f"its limit of {MOST_CONSOLE >> 20} MiB"
+            raise LabError(
+                f"the console of the guest {self.spec.name} reached {limit}, where the guest was ended",
+                mend=f"find what prints there without end, in {self.spec.console}",
+                detail=self.console_tail(),
+            )
 
     def when_ended(self, then: Callable[[], object]) -> None:
         """Call ``then`` on a thread of its own when the machine ends: who waits for the guest need not wait longer."""
@@ -150,7 +170,7 @@ class Machine:
 
     def console_tail(self, lines: int = CONSOLE_TAIL_LINES) -> str:
         """The last lines of the console, as text."""
-        kept = [line.rstrip() for line in self.console().splitlines() if line.strip()]
+        kept = [line.rstrip() for line in self._console_end().splitlines() if line.strip()]
         return "\n".join("".join(c for c in line if c.isprintable() or c == "\t") for line in kept[-lines:])
 
     @property
@@ -184,7 +204,25 @@ class Machine:
         """The domain as libvirt runs it, for the evidence folder."""
         return self._running().xml()
 
+    def _console_end(self) -> str:
+        """The last part of the console, enough for ``console_tail``."""
+        if not self.spec.console.exists():
+            return ""
+        with self.spec.console.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            return file.read(_TAIL_BYTES).decode(errors="replace")
+
+    def _silence(self) -> None:
+        """End the guest whose console reached its limit; who waits for it is told by ``require_running``."""
+        domain = self._domain
+        if domain is not None:
+            with contextlib.suppress(HarnessError):  # it may be ending at this very moment
+                domain.destroy()
+
     def _prepare(self, memory: Ram | None) -> None:
+        self.require_bounded_console()
+        if self._limit is not None:
+            self._limit.end()
         if memory is not None:
             write_orders()
             if memory.shared and not memory.file.exists():
@@ -192,6 +230,7 @@ class Machine:
         self._events.clear()
         self.spec.console.touch()  # an empty console is evidence too, and can be watched
         self._console_start = len(self.console())
+        self._limit = FileLimit(self.spec.console, MOST_CONSOLE, self._silence)
 
     def _running(self) -> Domain:
         self.require_running()

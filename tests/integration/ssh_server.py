@@ -71,8 +71,9 @@ def _run(channel: paramiko.Channel, command: bytes) -> None:
                 process.stdin.close()  # type: ignore[union-attr]
 
         def errors() -> None:
-            while data := process.stderr.read(65536):  # type: ignore[union-attr]
-                channel.sendall_stderr(data)
+            with contextlib.suppress(OSError):
+                while data := process.stderr.read(65536):  # type: ignore[union-attr]
+                    channel.sendall_stderr(data)
 
         threading.Thread(target=feed, daemon=True).start()
         reader = threading.Thread(target=errors, daemon=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from harness.control import ssh
 from harness.control.ssh import Shell
 from harness.errors import AwaitTimeout, LabError
 from tests.integration.ssh_server import SshServer
@@ -44,6 +45,33 @@ def test_a_command_that_does_not_end_is_named(server: SshServer) -> None:
     ):
         shell.run("echo on; sleep 9", timeout=0.3)
     assert caught.value.detail == "on\n"
+
+
+def test_a_command_that_prints_without_end_is_ended(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh, "MOST_OUTPUT", 3 << 20)
+    for command in ("yes | head -c 9000000", "yes | head -c 9000000 >&2"):
+        with connect(server) as shell, pytest.raises(LabError, match="printed more than 3 MiB") as caught:
+            shell.run(command, timeout=60.0)
+        assert len(caught.value.detail) < 10_000
+
+
+def test_files_of_the_guest_without_an_end_are_not_read_to_it(
+    server: SshServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ssh, "MOST_OUTPUT", 1000)
+    monkeypatch.setattr(ssh, "MOST_FETCHED", 1000)
+    log = tmp_path / "verifier.log"
+    log.write_bytes(bytes(600))
+    with connect(server) as shell:
+        grown = shell.follow(str(log))
+        assert len(grown()) == 600
+        log.write_bytes(bytes(1000))
+        assert len(grown()) == 400
+        log.write_bytes(bytes(100_000))
+        with pytest.raises(LabError, match=r"verifier\.log in the guest has grown by more than"):
+            grown()
+        with pytest.raises(LabError, match=r"verifier\.log in the guest has more than"):
+            shell.fetch(str(log), tmp_path / "copy")
 
 
 def test_a_guest_that_is_not_up_yet_is_awaited(tmp_path: Path) -> None:

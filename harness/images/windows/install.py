@@ -115,6 +115,7 @@ class Installer:
         with Machine(self._connection, spec) as guest:
             guest.start()
             self._follow(guest, boot)
+            guest.require_bounded_console()
             told = parse(guest.console())
             ended = guest.ended
         self._check_end(told, ended, boot)
