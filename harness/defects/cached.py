@@ -28,7 +28,6 @@ GROUP = "E"
 CASE = "test_destination.py::test_explicit_address[ipv4]"
 _NIC = "virtio-net"
 _SECONDS = 300.0
-_KEPT = ("drivers", "images", "libvirt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class CacheFault:
 
     Args:
         id, what: of the row.
-        file: pattern of the file below the cache; the newest one is damaged.
+        file: pattern of the file below the private cache.
         damage: does it.
         warm: a run before makes the saved guests.
     """
@@ -95,7 +94,7 @@ def run(name: str, runner: Runner) -> Row:
     """Run and judge one row."""
     started = time.monotonic()
     fault = next((fault for fault in CACHE_FAULTS if fault.id == name), None)
-    row = _silent(runner) if fault is None else _cached(fault)
+    row = _silent(runner) if fault is None else _cached(fault, runner)
     row = replace(row, seconds=round(time.monotonic() - started, 1))
     runner.tell(row)
     return row
@@ -114,19 +113,18 @@ def _silent(runner: Runner) -> Row:
     )
 
 
-def _cached(fault: CacheFault) -> Row:
+def _cached(fault: CacheFault, runner: Runner) -> Row:
     with removal.scratch("cache-") as folder:
         root = folder / "cache" / "wsk-harness"
-        _copy(root)
+        for own in runner.cached:
+            shutil.copytree(own, root / own.relative_to(resources.cache()), copy_function=_copied)
         if fault.warm:
             _run(folder, "warm")
-        newest = max(root.glob(fault.file), key=lambda path: path.parent.stat().st_mtime, default=None)
-        if newest is None:
-            why, said, result = f"there is no {fault.file}", "", None
-        else:
-            fault.damage(newest)
-            said, result = _run(folder, "damaged")
-            why = _why(said, result)
+        files = list(root.glob(fault.file))
+        for file in files:
+            fault.damage(file)
+        said, result = _run(folder, "damaged")
+        why = _why(said, result) if files else f"there is no {fault.file}"
     expected = "passed, was damaged: rebuilt"
     told = next((line.strip() for line in said.splitlines() if "was damaged" in line), "")
     seen = f"{result.status if result is not None else 'no result'}: {told}"
@@ -139,16 +137,6 @@ def _why(said: str, result: CellResult | None) -> str:
     if result.status is not Status.PASSED:
         return f"{result.status}, not passed: {result.reason}"
     return "" if "was damaged" in said else "nothing says that it was damaged"
-
-
-def _copy(root: Path) -> None:
-    """A copy of what the cache holds besides saved guests, which are large."""
-    own = resources.cache()
-    for name in _KEPT:
-        if (own / name).is_dir():
-            shutil.copytree(
-                own / name, root / name, copy_function=_copied, ignore=shutil.ignore_patterns(".*"), symlinks=True
-            )
 
 
 def _copied(source: str, target: str) -> str:

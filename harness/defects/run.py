@@ -101,6 +101,13 @@ class Runner:
         """The clean driver."""
         return self._clean.wsksend_sys
 
+    @property
+    def cached(self) -> tuple[Path, ...]:
+        """Folders of the cache that a run with the clean driver uses, besides saved guests."""
+        from harness.images import wine
+
+        return self._clean.wsksend_sys.parent, wine.load(self._image).kernel.parent
+
     def tell(self, row: Row) -> None:
         """A line of progress."""
         self._say(f"{row.id}: {'caught' if row.caught else f'NOT CAUGHT ({row.why})'}, {row.verdict} ({row.seconds} s)")
