@@ -6,6 +6,7 @@ the output's folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +90,8 @@ def _copies(taken: Sequence[tuple[Path, CellResult]], output: Path) -> list[tupl
 
 def _require_own(output: Path, runs: Sequence[Path]) -> None:
     """Hold the output: none of the runs, and a new or empty folder, or one that a merge or a run wrote."""
-    if any(run.resolve() in (output.resolve(), *output.resolve().parents) for run in runs):
+    place = Path(os.path.realpath(output))  # unlike Path.resolve, it takes a link that leads to itself
+    if any(run.resolve() in (place, *place.parents) for run in runs):
         what = f"{output} is, or lies in, one of the runs that are merged"
         raise UsageError(what, mend="name another folder with -o")
     ownership.claim(output, ours=launch.holds_run)

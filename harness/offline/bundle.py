@@ -77,7 +77,7 @@ def pack(folder: Path, target: Path | None = None) -> Path:
             zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
         ):
             for path in files:
-                if path.resolve() != target.resolve() and path.name != ownership.MARKER:
+                if os.path.realpath(path) != os.path.realpath(target) and path.name != ownership.MARKER:
                     _require_fits(path)
                     archive.write(path, path.relative_to(folder).as_posix())
     except OSError as error:
