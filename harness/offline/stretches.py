@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.capture import links
-from harness.capture.batches import Batch, Flags
+from harness.capture.batches import Batch, Flags, Interface
 from harness.capture.frames import CapturedFrame
 from harness.capture.marker import Edge, Marker, decode, on_wire
 from harness.capture.origin import Direction, is_host
@@ -117,6 +117,7 @@ class Splitter:
         self.undirected = 0  # frames in cases of which the file does not say whether the host sent them
         self._secret = plan.header.markers
         self._directed = False
+        self._first_seen_on: dict[Marker, Interface] = {}
         self._current: Stretch | None = self.whole
         self._bytes = 0
 
@@ -134,10 +135,13 @@ class Splitter:
             if marker is None:
                 continue  # somebody else's frame, as any other
             self._frames(batch.part(start, int(at)))
+            start = int(at) + 1
+            interface = batch.table[int(batch.interface[at])]
+            if self._first_seen_on.setdefault(marker, interface) is not interface:
+                continue  # a copy, as a capture of several interfaces holds it: it begins or ends nothing again
             # The host sends markers. A capture that was made elsewhere, in the guest say, means something else by it.
             self._directed = frame.direction is Direction.OUTBOUND
             self._mark(marker)
-            start = int(at) + 1
         self._frames(batch.part(start, len(batch)))
 
     def _new(self, case: str, steps: tuple[Step, ...]) -> Stretch:

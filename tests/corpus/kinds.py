@@ -159,7 +159,9 @@ def _interfaces(good: list[Record]) -> Iterator[Damaged]:
     components = [made.interface(name="a component") for _ in range(3)]
     copies = [replace(item, interface=number) for item in good for number in range(3)]
     content = made.pcapng(copies, interfaces=components)
-    yield Damaged("components", content, INCONCLUSIVE)
+    yield Damaged("components", content, INCONCLUSIVE, reason="choose one with --interface")
+    elsewhere = [item for item in copies if item.data[12:14] == b"\x88\xb5" or item.interface == 0]
+    yield Damaged("markers-on-each-component", made.pcapng(elsewhere, interfaces=components), PASSED)
     bare = [item for item in copies if item.data[12:14] != b"\x88\xb5"]
     several = made.pcapng(bare, interfaces=components)
     yield Damaged("unmarked-components", several, INCONCLUSIVE, reason="choose one with --interface")
