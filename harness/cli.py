@@ -17,7 +17,16 @@ import typer
 from harness import __version__, output_streams, printable
 from harness.commands import nights, runs, scale
 from harness.commands.options import Adapter, Cold, ConfigFile, Driver, Json, NoInstall, Output
-from harness.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, HarnessError, UsageError
+from harness.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_LAB,
+    EXIT_PASSED,
+    EXIT_USAGE,
+    HarnessError,
+    LabError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from harness.images.cache import Entry
@@ -351,8 +360,8 @@ def run_app(arguments: list[str]) -> int:
         try:
             if sys.stdout is not None:
                 sys.stdout.flush()
-        except OSError as error:  # a disk that takes no more: what was asked for is not all there
-            return _tell(f"cannot write the output: {error.strerror}", "", code or EXIT_LAB)
+        except LabError as error:  # a disk that takes no more: what was asked for is not all there
+            return _tell(error.line(), "", code or EXIT_LAB)
         return code
 
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+from harness.errors import LabError
+
 _GONE = {errno.EPIPE, errno.EIO, errno.EBADF}
 
 
@@ -52,7 +54,7 @@ class _Output:
         except OSError as error:
             nowhere(self._stream)
             if error.errno not in _GONE and not self._forgiving:
-                raise
+                raise LabError(f"cannot write the output: {error.strerror or error}") from error
 
 
 def nowhere(stream: TextIO) -> None:

@@ -8,6 +8,7 @@ but a marker that somebody copied into another folder says nothing about that on
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -64,9 +65,14 @@ def mark(folder: Path) -> None:
     device, inode = _identity(folder)
     text = json.dumps({"made by": "wsk-harness", "folder": str(folder.resolve()), "device": device, "inode": inode})
     handle, name = tempfile.mkstemp(dir=folder, prefix=f"{MARKER}.")
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-    os.replace(name, folder / MARKER)  # whole at once: another process reads it now, and removes nothing without it
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        os.replace(name, folder / MARKER)  # whole at once: another process reads it now, and removes nothing without it
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)  # on a full disk: with it the folder would not be empty, and nobody's
+        raise
 
 
 def claim(output: Path, *, ours: Callable[[Path], bool] = lambda _: False) -> Path:

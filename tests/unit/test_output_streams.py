@@ -52,3 +52,13 @@ def test_a_hang_up_ends_a_command_in_order_unless_nohup_ignores_it(ignored: bool
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == (0 if ignored else 130), (done.returncode, done.stderr, signal.SIGHUP, os.getpid())
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_takes_no_more_is_one_line(unbuffered: str, tmp_path: Path) -> None:
+    line = f"{sys.executable} -m harness accept --list >/dev/full"
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (3, "harness: cannot write the output: No space left on device\n")

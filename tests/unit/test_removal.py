@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -204,3 +205,19 @@ def test_a_moved_folder_is_still_the_harnesses(own: Path) -> None:
     (moved / "cells").mkdir()
     removal.remove(moved / "cells")
     assert tree(moved) == [ownership.MARKER]
+
+
+def test_a_marker_that_cannot_be_written_leaves_the_folder_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is not empty, and has no marker, would be a stranger's when the disk has space again."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(UsageError, match="No space left on device"):
+            ownership.claim(tmp_path / "out")
+    assert tree(tmp_path / "out") == []
+    ownership.claim(tmp_path / "out")

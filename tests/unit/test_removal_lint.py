@@ -22,7 +22,7 @@ TMP_PATH = "files below pytest's tmp_path, which the test made itself"
 ALLOWED = {
     # module: what it may call, and why
     "harness/removal.py": ({"rmtree", "rmdir", "unlink", "rename", "truncate"}, "the one place"),
-    "harness/ownership.py": ({"os.replace"}, "writes the marker that removal itself relies on"),
+    "harness/ownership.py": ({"os.replace", "unlink"}, "writes the marker that removal itself relies on"),
     "setup.py": ({"rmtree"}, "empties a folder of setuptools' own build tree, before the package can be imported"),
     "harness/nightly/night.py": ({"truncate"}, "empties a lock file of the harness's cache that it holds open"),
     "harness/vm/sparse.py": ({"truncate"}, "sets the length of a file that it has just made, by mode x"),
