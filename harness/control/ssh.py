@@ -30,6 +30,8 @@ _BETWEEN_REFUSALS_SECONDS = 2.0
 _KEEPALIVE_SECONDS = 15
 _CHUNK = 1 << 16
 _ENDING_SECONDS = 0.2
+STREAM_SECONDS = 60.0
+"""What a command in the guest may take to answer on its stream, or to read what is written to it."""
 _ORPHAN_SECONDS = 1.0  # a process left behind by a command may hold its output open; it is not waited for longer
 
 MOST_OUTPUT = 64 << 20
@@ -61,17 +63,31 @@ class Stream:
     """A command's standard input and output as a binary duplex stream (``harness.control.wskctl``'s protocol).
 
     Its standard error is kept and quoted in errors.
+
+    Args:
+        channel: of the command.
+        command: as it was started.
+        seconds: what one ``read`` or ``write`` may wait.
     """
 
-    def __init__(self, channel: paramiko.Channel, command: str) -> None:
+    def __init__(self, channel: paramiko.Channel, command: str, seconds: float = STREAM_SECONDS) -> None:
         self._channel = channel
         self._command = command
+        self._seconds = seconds
         self._errors = b""
+        channel.settimeout(seconds)
 
     def read(self, size: int) -> bytes:
-        """At most ``size`` bytes as soon as there are any; none at the end of the stream, however it ended."""
+        """At most ``size`` bytes as soon as there are any; none at the end of the stream, however it ended.
+
+        Raises:
+            AwaitTimeout: nothing came in time; what comes later can still be read.
+        """
         try:
             return self._channel.recv(size)
+        except TimeoutError:
+            awaited = f"{self._command!r} in the guest to write something"
+            raise AwaitTimeout(awaited, self._seconds, detail=self.errors()) from None
         except OSError:
             return b""
 
@@ -79,11 +95,14 @@ class Stream:
         """Write all of ``data``.
 
         Raises:
+            AwaitTimeout: the command takes no more in time.
             LabError: the command ended, or the connection broke.
         """
         try:
-            self._channel.settimeout(None)
             self._channel.sendall(data)
+        except TimeoutError:
+            awaited = f"{self._command!r} in the guest to read its input"
+            raise AwaitTimeout(awaited, self._seconds, detail=self.errors()) from None
         except OSError as error:
             connection = self._channel.get_transport()
             connection.join(_ENDING_SECONDS)  # a connection that breaks closes its channels before it ends itself
@@ -302,17 +321,20 @@ class Shell:
             raise failed(error) from error
         return grown
 
-    def open_stream(self, command: str, window: tuple[int, int] | None = None) -> Stream:
+    def open_stream(
+        self, command: str, window: tuple[int, int] | None = None, seconds: float = STREAM_SECONDS
+    ) -> Stream:
         """Start a command and talk to it in bytes.
 
         Args:
             command: none is the guest's interactive command line.
             window: columns and rows of a terminal that it gets, on which its standard error comes out, too.
+            seconds: what one ``read`` or ``write`` of the stream may wait.
 
         Raises:
             LabError: the connection broke.
         """
-        return Stream(self._execute(command, window), command)
+        return Stream(self._execute(command, window), command, seconds)
 
     def is_active(self) -> bool:
         """Whether the connection still stands."""

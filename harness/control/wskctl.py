@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from harness.errors import Failure, HarnessError, LabError, UsageError
+from harness.errors import AwaitTimeout, Failure, HarnessError, LabError, UsageError
 from harness.wsk import abi, layouts, table
 from harness.wsk.operations import (
     Accounts,
@@ -52,7 +52,10 @@ class Stream(Protocol):
     """A binary duplex stream: what a channel of an SSH connection offers, or a process with two pipes."""
 
     def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes as soon as there are any; none at the end of the stream."""
+        """At most ``size`` bytes as soon as there are any; none at the end of the stream.
+
+        It may raise AwaitTimeout when nothing comes for long, and be asked again.
+        """
 
     def write(self, data: bytes, /) -> object:
         """Write all of ``data``."""
@@ -282,6 +285,8 @@ class WskCtl:
         while True:
             try:
                 data = self._stream.read(1 << 16)
+            except AwaitTimeout:
+                continue  # nobody asked for anything: each request has a deadline of its own
             except (OSError, ValueError):
                 data = b""
             if not data:

@@ -23,6 +23,7 @@ from harness.session.deadline import CASE_SECONDS, CaseTimeout, CaseTimeoutError
 from harness.session.ledger import STRICT, Ending, Ledger, Raised, Report
 from harness.session.session import Session
 from harness.session.texts import described, plain
+from harness.session.threads import ThreadsLeftError
 
 PYTEST = "harness::pytest's own counts"
 """The case that a cell has when pytest's counts and the ledger differ."""
@@ -145,7 +146,8 @@ class CellPlugin:
         try:
             self._running.deadline = Deadline(self._allowed(item), self._stacks)
             self.session.announce(self._running.case, self._running.deadline.seconds)
-            reports = runtestprotocol(item, log=False, nextitem=nextitem)
+            with self.session.threads.hooked():
+                reports = runtestprotocol(item, log=False, nextitem=nextitem)
         except Interrupted:
             raise
         except BaseException as error:
@@ -171,7 +173,9 @@ class CellPlugin:
             try:
                 own()
             finally:
-                self._judge(item)
+                left = self._judge(item)
+            if left:
+                raise ThreadsLeftError(left)
 
         setattr(item, "teardown", teardown)  # noqa: B010 (pytest calls it after the last function-scoped fixture)
         return (yield from self._phase(item, "setup"))
@@ -288,20 +292,23 @@ class CellPlugin:
         if not running.begun:
             self.session.end_between()
             running.begun = True
+            self.session.threads.begin()
             self.session.begin_case(running.case)
             running.open = True
 
-    def _judge(self, item: pytest.Item) -> None:
-        """Judge the case once; the test's deadline does not run meanwhile."""
+    def _judge(self, item: pytest.Item) -> list[str]:
+        """Judge the case once, and say which threads of it go on; the test's deadline does not run meanwhile."""
         running = self._running
         if running.judged:
-            return
+            return []
         running.judged = True
         with running.deadline.held():
+            left = self.session.threads.left() if running.open else []
             if running.open:
                 skipped = bool(running.errors) and all(isinstance(error, _SKIPS) for error in running.errors)
                 self.session.judge_case(_worst(running.errors), skipped=skipped)
         self.session.between(f"wider fixtures after {running.case}")
+        return left
 
     def _end(self, item: pytest.Item, reports: list[pytest.TestReport]) -> None:
         """End the case, exactly once, and make pytest's reports say what became of it."""
@@ -333,7 +340,7 @@ class CellPlugin:
         kind, text = _told(error)
         if kind == "error" and when != "call" and not isinstance(error, HarnessError | CaseTimeout):
             text = f"a fixture of the test failed: {text}"
-        expected = marked and not isinstance(error, CaseTimeout | CaseTimeoutError)
+        expected = marked and not isinstance(error, CaseTimeout | CaseTimeoutError | ThreadsLeftError)
         self.ledger[running.case].raised.append(Raised(when, kind, text, expected))
 
     def _allowed(self, item: pytest.Item) -> float:

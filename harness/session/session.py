@@ -33,6 +33,7 @@ from harness.session.ledger import Ending
 from harness.session.parts import Capture, DriverUnderTest, PeerSender
 from harness.session.plainly import Plainly
 from harness.session.texts import described, plain
+from harness.session.threads import Threads
 from harness.session.watch import Keeper, Unkept, Unwatched, Watch
 from harness.verify.closing import Closing, closed
 from harness.verify.judge import doubts_of, judge
@@ -98,6 +99,7 @@ class Session:
         self._late = Late(site)
         self._asked: frozenset[Address] = frozenset()
         self._plainly = Plainly()
+        self.threads = Threads()
         self.watch: Watch = Unwatched()
         self.lab: Lab = Unknown()
         self.keeper: Keeper = Unkept()
@@ -134,13 +136,17 @@ class Session:
 
         Threads of a test take turns. A LabError counts for the case whoever catches it.
         """
+        self.threads.pass_or_end()
         with self._turn:
+            self.threads.pass_or_end()
             self._enter_between()
             case = self.case
             deferred, case.deferred = case.deferred, []
             before = len(case.steps) + len(deferred)
             try:
-                self._note((*deferred, *operations), self._carry_out((*deferred, *operations)))
+                outcomes = self._carry_out((*deferred, *operations))
+                self.threads.pass_or_end()  # its case may have been given up meanwhile
+                self._note((*deferred, *operations), outcomes)
             except LabError as error:
                 case.errors.append(error)
                 raise
@@ -148,6 +154,7 @@ class Session:
 
     def defer(self, operation: Operation) -> None:
         """Execute an operation before whatever comes next, or when the case ends (``harness.api.Recorder``)."""
+        self.threads.pass_or_end()
         with self._turn:
             self._enter_between()
             self.case.deferred.append(operation)
@@ -234,6 +241,7 @@ class Session:
             raise LabError(f"not run: {self._lost}")
         self._capture.begin(case.name)
         case.open = True
+        self.threads.begin()
 
     def end_case(self, error: BaseException | None) -> Status:
         """Judge the running case and record its result; ``error`` is what it raised, if anything."""
@@ -255,9 +263,13 @@ class Session:
             if isinstance(error, CaseTimeout | CaseTimeoutError):
                 self._turn = threading.RLock()  # a thread of the test may hold the old one for ever
                 return self._past_answering(Failure(str(error)))
-            if skipped:
-                return self._unjudged(self.case)
-            return self._closed(self.case, error)
+            if not self._turn.acquire(timeout=CALL_SECONDS):
+                self._turn = threading.RLock()
+                return self._past_answering(Failure("a thread of the test never ended its call on the driver"))
+            try:
+                return self._unjudged(self.case) if skipped else self._closed(self.case, error)
+            finally:
+                self._turn.release()
         except Exception as wrong:  # an adapter may answer anything: the case has a result all the same
             traceback.print_exc()
             status = self._conclude(

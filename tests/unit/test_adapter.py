@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
-from unittest.mock import Mock
+from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -106,3 +107,39 @@ def test_an_adapters_mistakes_are_not_the_drivers(tmp_path: Path) -> None:
         clumsy.execute([ops.Bind(1, Endpoint(IPv4Address("192.0.2.10"), 9))])
     with pytest.raises(pytest.skip.Exception):
         clumsy.execute([ops.Close(1)])
+
+
+@pytest.mark.parametrize(("books", "said"), [(7, "int"), ([1, 2], "list of int"), ({"irps": 0}, "dict")])
+def test_books_of_a_wrong_type_are_the_adapters_mistake(books: object, said: str, tmp_path: Path) -> None:
+    class Wrong(DriverAdapter):
+        def accounts(self) -> Any:  # noqa: ANN401
+            return books
+
+    with pytest.raises(LabError, match=rf"Wrong\.accounts gave {said} where Accounts or None is due"):
+        Wrong(Mock(), Mock(), tmp_path).accounts()
+
+
+def test_an_adapter_that_says_nothing_of_it_renews_its_driver_as_a_restarted_guest_gets_it(tmp_path: Path) -> None:
+    calls = Mock()
+
+    class Plain(DriverAdapter):
+        service = "plain"
+
+        def attach(self) -> None:
+            calls.attach()
+
+        def close(self) -> None:
+            calls.close()
+
+    plain = Plain(calls.guest, calls.shell, tmp_path / "plain.sys")
+    plain.broken = True
+    plain.renew()
+    steps = [call.close(), call.guest.renew(calls.shell)]
+    steps += [call.guest.load_driver(calls.shell, "C:/harness/plain.sys", "plain"), call.attach()]
+    assert calls.mock_calls == steps
+    assert not plain.broken
+    calls.guest.renew.side_effect = LabError("the guest does not stop it")
+    plain.broken = True
+    with pytest.raises(LabError, match="does not stop it"):
+        plain.renew()
+    assert plain.broken

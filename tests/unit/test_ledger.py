@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.control.wskctl import WskCtl
 from harness.errors import LabError
 from harness.matrix.cells import Cell, CellJob
 from harness.report.results import OWN, UNLOAD
@@ -17,11 +18,13 @@ from harness.session.suite import SUITE_LOG, run_suite
 from harness.verifier.findings import Symbols, findings, parse
 from harness.verify.verdict import Finding
 from harness.wsk import operations as op
+from tests.unit.test_driver_wskctl import Relay, driver
 from tests.unit.test_session_case import NUMBER
 from tests.unit.test_session_case import Cell as StandIn
 
 HEAD = """
 import pytest, sys, threading, time, unittest, warnings
+from harness.control.wskctl import WskCtl
 from harness.errors import LabError
 
 def send(wsk, wire):
@@ -297,6 +300,23 @@ def test_the_books_of_a_wrong_type_are_no_pass(suite: Suite) -> None:
     assert "could not be judged" in reason
 
 
+def test_a_relay_that_answers_with_too_few_bytes_at_the_end_of_a_case_is_no_pass(suite: Suite) -> None:
+    class Cut(Relay):
+        def _ask(self, code: int, payload: bytes) -> tuple[int, bytes]:
+            self._out.put(bytes([3, 0, 0, 0, 1, 2, 3]))  # a length and three bytes where a reply has twelve
+            return super()._ask(code, payload)
+
+    control = WskCtl(Cut(driver))
+    suite.cell.driver.accounts = control.accounts  # type: ignore[method-assign]
+    found = suite.run(f"{GOOD}def test_next(wsk, wire):\n    send(wsk, wire)\n")
+    assert found["test_good"] == (
+        Status.INCONCLUSIVE,
+        "the relay in the guest answered with 7 bytes, fewer than a reply has",
+    )
+    assert found["test_next"][0] is Status.INCONCLUSIVE
+    control.close()
+
+
 def test_a_lab_error_at_unload_is_a_case(suite: Suite) -> None:
     suite.run(GOOD)
 
@@ -513,3 +533,81 @@ def test_an_unload_that_never_ends_is_ended(suite: Suite, monkeypatch: pytest.Mo
     last = suite.cell.session.results[-1]
     assert (last.id, last.status) == (UNLOAD, Status.INCONCLUSIVE)
     assert "for the driver to unload" in last.reason
+
+
+OUTLIVES = {
+    "a daemon that goes on sending": """
+        def test_starts(wsk, wire):
+            def on():
+                with wsk.datagram_socket() as sock:
+                    while True:
+                        wire.expect(sock.send_to(b"x", wire.peer(9)))
+                        time.sleep(0.01)
+            threading.Thread(target=on, daemon=True, name="going on").start()
+            time.sleep(0.1)
+        """,
+    "a timer that sends later": """
+        def test_starts(wsk, wire):
+            timer = threading.Timer(1.3, send, (wsk, wire))
+            timer.daemon, timer.name = True, "going on"
+            timer.start()
+        """,
+    "one of a pool that is not awaited": """
+        from concurrent.futures import ThreadPoolExecutor
+        pool = ThreadPoolExecutor(1, thread_name_prefix="going on")
+        def test_starts(wsk, wire):
+            def on():
+                for _ in range(200):
+                    send(wsk, wire)
+                    time.sleep(0.01)
+            pool.submit(on)
+        """,
+    "a join that is given up": """
+        @pytest.mark.timeout(1)
+        def test_starts(wsk):
+            thread = threading.Thread(target=lambda: time.sleep(3), daemon=True, name="going on")
+            thread.start()
+            thread.join()
+        """,
+    "an xfail mark": """
+        @pytest.mark.xfail
+        def test_starts(wsk):
+            threading.Thread(target=lambda: time.sleep(2), daemon=True, name="going on").start()
+        """,
+}
+
+
+@pytest.mark.parametrize("what", OUTLIVES)
+def test_a_thread_that_outlives_its_test_fails_it_and_no_other(suite: Suite, what: str) -> None:
+    after = "def test_good(wsk, wire):\n    time.sleep(0.5)\n    send(wsk, wire)\n"
+    found = suite.run(textwrap.dedent(OUTLIVES[what]) + after)
+    assert {name: status for name, (status, _) in found.items()} == {
+        "test_starts": Status.FAILED,
+        "test_good": Status.PASSED,
+    }, found
+    assert "threads of the test go on after its end: going on" in found["test_starts"][1]
+    steps = [step for step in suite.cell.bridge.every if step.case.endswith("test_good")]
+    assert len([step for step in steps if isinstance(step.operation, op.Open)]) == 1, "its calls are of no other case"
+
+
+def test_threads_that_end_or_belong_to_a_wider_fixture_fail_nothing(suite: Suite) -> None:
+    found = suite.run(
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        @pytest.fixture(scope="module")
+        def pool():
+            with ThreadPoolExecutor(2) as pool:
+                yield pool
+
+        def test_first(pool, wsk, wire):
+            pool.submit(send, wsk, wire).result()
+
+        def test_second(pool, wsk, wire):
+            pool.submit(send, wsk, wire).result()
+
+        def test_ends_by_itself():
+            threading.Thread(target=time.sleep, args=(0.2,)).start()
+        """
+    )
+    assert {status for status, _ in found.values()} == {Status.PASSED}, found

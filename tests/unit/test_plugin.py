@@ -14,6 +14,7 @@ from harness.pytest_plugin import CellPlugin
 from harness.report.status import Status
 from harness.session.ledger import Ending
 from harness.session.session import Session
+from harness.session.threads import Threads
 
 
 class FakeSession:
@@ -23,6 +24,7 @@ class FakeSession:
         wsk, wire = SimpleNamespace(of="the driver"), SimpleNamespace(of="the network")
         self.case = self.current = SimpleNamespace(wsk=wsk, wire=wire, reason="")
         self.told: list[str] = []
+        self.threads = Threads()
         self._broken = broken
 
     def announce(self, name: str, seconds: float) -> None:
