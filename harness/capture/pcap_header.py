@@ -140,11 +140,7 @@ def _oddities(head: bytes, whole: bool, header: Header) -> int:
 
 def _odd_extra(header: Header, extra: bytes) -> int:
     """The same for the bytes that a modified record has more than a usual one."""
-    if len(extra) == 4:  # Nokia: seen so far with 9 or b, b or d, 6 or 9, 1 or 2 in these places
-        text = struct.unpack("<I", extra)[0].to_bytes(4, "big").hex()
-        known = zip(text, ("9b", "f", "b", "f", "bd", "69", "0", "12"), strict=True)
-        return int(not all(digit in digits for digit, digits in known))
-    if not extra:
+    if len(extra) < 8:  # a usual record has none, and nothing is known of what Nokia's four mean
         return 0
     interface, protocol, kind = struct.unpack_from(header.order + "IHB", extra)
     is_known = protocol >= 0x600 or protocol <= 0x17 or protocol in (0x60, 0x200, 0x400)

@@ -209,6 +209,7 @@ def _relatives(good: list[Record]) -> Iterator[Damaged]:
         yield Damaged(f"version-543-{name}", pcap(good, version=(543, 0), order=order, turned=True), PASSED)
         yield Damaged(f"aix-{name}", pcap(good, version=(2, 2), link=6, order=order, turned=True), PASSED)
     yield Damaged("nokia", pcap(good, extra=struct.pack("<I", 0x9FBFB601)), PASSED)
+    yield Damaged("nokia-big-endian", pcap(good, extra=bytes(4), order=">"), PASSED)
 
 
 REFUSED = {
