@@ -131,7 +131,7 @@ def build(
         there = folder.is_dir()
         _build_into(folder, sources)
         if there:
-            say(f"the cached drivers were damaged ({damage}): rebuilt")
+            say(f"the cached build of the drivers was damaged ({damage}): rebuilt")
     if out is None:
         return built
     try:

@@ -65,7 +65,7 @@ def test_damaged_files_are_built_again_and_that_is_said(
     running = elsewhere.wsksend_sys.stat().st_ino
     said: list[str] = []
     assert build(say=said.append) == elsewhere
-    assert said == ["the cached drivers were damaged (netio.sys: No such file or directory): rebuilt"]
+    assert said == ["the cached build of the drivers was damaged (netio.sys: No such file or directory): rebuilt"]
     made = {path.name: path.read_bytes() for path in elsewhere.wsksend_sys.parent.iterdir()}
     assert {name for name in good if name != manifest.NAME and made[name] != good[name]} == set()
     assert elsewhere.wsksend_sys.stat().st_ino != running  # replaced in one step: who has it open keeps it
