@@ -116,7 +116,7 @@ class Recorded:
 
     Args:
         path: the record.
-        start: number of the case's start marker.
+        start: number of the case's start marker, or of the end marker of the case before.
         secret: what the session's markers carry.
         directions: ``Direction`` of each frame so far, by number from 1; the record says it only when it is complete.
     """

@@ -1,9 +1,9 @@
 """One capture for a whole VM session, from proof of life to proof of record.
 
 It opens and closes cases by markers, joins their frames with tshark's dissection, and checks in the end that the record
-on disk holds exactly what was judged. Frames are numbered as Wireshark numbers them in the record (``capture.pcapng``),
-which says in the end of each frame whether the host sent it. Memory grows by nine bytes a frame: only the frames of the
-latest case are held, and not those of a large one.
+on disk holds exactly what was judged. What passes between two cases belongs to the second one. Frames are numbered as
+Wireshark numbers them in the record (``capture.pcapng``), which says in the end of each frame whether the host sent it.
+Memory grows by nine bytes a frame: only the frames of the latest case are held, and not those of a large one.
 """
 
 from __future__ import annotations
@@ -39,10 +39,14 @@ MOST_HELD = 20_000
 
 @dataclass(slots=True)
 class _Stretch:
-    """Where a case lies in the capture: frame numbers of its markers, the frames between them, what was lost."""
+    """Where a case lies in the capture: frame numbers of its markers, the frames between them, what was lost.
+
+    ``opened`` is the end marker of the case before, whose following frames belong to this case, too; 0 for none.
+    """
 
     number: int
     lost_before: int
+    opened: int = 0
     start: int | None = None
     end: int | None = None
     closed_by: bytes = b""
@@ -94,6 +98,8 @@ class CaptureSession:
         self._cases: dict[str, _Stretch] = {}
         self._open: _Stretch | None = None
         self._held: _Stretch | None = None
+        self._between: _Stretch | None = None  # frames since the last end marker, until the next case starts
+        self._last_end = 0
         self._lost_before = 0
         self._count = 0
         self._news = threading.Condition()
@@ -169,7 +175,7 @@ class CaptureSession:
         self._count += 1
         stretch = _Stretch(self._count, self._lost_before if self._cases else self._lost())
         with self._news:
-            self._dissector.forget(self._last)
+            self._dissector.forget(self._last_end if self._between is not None else self._last)
             if self._held is not None:
                 self._held.frames = []
             self._cases[case] = self._open = self._held = stretch
@@ -197,6 +203,14 @@ class CaptureSession:
         stretch.step = self.clock.step()
         self._lost_before = self._lost()
         stretch.lost = self._lost_before - stretch.lost_before
+
+    def restarted(self) -> None:
+        """Note by a marker that the guest or its driver was started again: what it sent in that time is of no case.
+
+        Raises:
+            LabError: the capture has died.
+        """
+        self._await_mark(self._send(0, Edge.LIVE))
 
     def extent(self, case: str) -> Extent:
         """Where the case lies in the record, once it is closed."""
@@ -226,7 +240,7 @@ class CaptureSession:
         if self._record is None or stretch.start is None or not stretch.closed_by:
             raise LabError(f"the capture of {case} is not closed yet")
         self._record.read_until(stretch.closed_by, _MARKER_SECONDS, self._recorded.add)
-        return Recorded(self.path, stretch.start, self.secret, bytes(self._directions))
+        return Recorded(self.path, stretch.opened or stretch.start, self.secret, bytes(self._directions))
 
     def integrity(self, case: str) -> Integrity:
         """Whether the case's stretch can be trusted.
@@ -324,14 +338,21 @@ class CaptureSession:
         found = decode(frame.data) if frame.direction is Direction.OUTBOUND else None
         stretch = self._open
         if found is None or found.run != self.secret:
-            return stretch is None or stretch.start is None or self._give(stretch, frame)
+            taker = self._between if stretch is None or stretch.start is None else stretch
+            return taker is None or self._give(taker, frame)
         self._marks[found] = frame.number
+        if found.edge is Edge.LIVE and self._between is not None:
+            self._between = _Stretch(0, 0)
         if stretch is not None and found.case == stretch.number:
             if found.edge is Edge.START:
                 stretch.start = frame.number
+                if self._between is not None:
+                    stretch.opened = self._last_end
+                    stretch.extent, stretch.frames = self._between.extent, self._between.frames
+                    self._between = None
             elif found.edge is Edge.END:
-                stretch.end = frame.number
-                self._open = None
+                stretch.end = self._last_end = frame.number
+                self._open, self._between = None, _Stretch(0, 0)
         return True
 
     def _give(self, stretch: _Stretch, frame: CapturedFrame) -> bool:

@@ -2,7 +2,7 @@
 
 A case that one of them lacks was removed from it, or never reached it: what the others say of it is no verdict then.
 Names that begin with ``harness::`` are the harness's own (a restored guest's first datagram, the unload): the record
-lists them only when something was wrong, and the unload is done outside of the capture's cases.
+lists them only when something was wrong.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Cuts a capture file into the stretches of its cases, by our markers; without markers the file is one stretch.
 
 Frames are sorted while the file streams by: a burst's datagrams that are as predicted are booked in bulk, the host's
-are counted, and only what must be looked at one by one is kept, within a limit.
+are counted, and only what must be looked at one by one is kept, within a limit. Frames between the end of one case and
+the start of the next belong to the next one: the guest sent them, and nobody expected them. Those before the first
+case, and those of a guest that was started again (a liveness marker follows them), belong to none.
 """
 
 from __future__ import annotations
@@ -113,7 +115,8 @@ class Splitter:
         self.runs: set[bytes] = set()
         self.doubts: list[str] = []
         self.unreadable: Counter[str] = Counter()
-        self.outside = 0
+        self._outside = 0
+        self._between: Stretch | None = None  # frames since the last end marker, until the next case starts
         self.undirected = 0  # frames in cases of which the file does not say whether the host sent them
         self._secret = plan.header.markers
         self._directed = False
@@ -125,6 +128,11 @@ class Splitter:
     def marked(self) -> bool:
         """Whether the file holds our markers."""
         return bool(self.runs)
+
+    @property
+    def outside(self) -> int:
+        """Frames that belong to no case."""
+        return self._outside + (_held(self._between) if self._between is not None else 0)
 
     def feed(self, batch: Batch) -> None:
         """Take the next frames of the file."""
@@ -171,22 +179,41 @@ class Splitter:
             self._current = None
         self.runs.add(marker.run)
         if marker.edge is Edge.LIVE:
+            if self._between is not None:
+                self._outside = self.outside
+                self._current = self._between = self._new("", ())
             return
         case = self._case(marker)
         if marker.edge is Edge.START:
             known = self.stretches.get(case)
             if known is not None and known.started and not known.ended:
                 self._current = known  # trials came in between, cases of their own
+                self._precede(known)
                 return
             if known is not None and known.started:
                 self.doubts.append(f"case {case} starts twice in the capture")
             stretch = self._new(case, tuple(self._steps.get(case, ())))
             stretch.started = True
             self.stretches[case] = self._current = stretch
+            self._precede(stretch)
             return
         stretch = self.stretches.setdefault(case, self._new(case, tuple(self._steps.get(case, ()))))
         stretch.ended = stretch is self._current
-        self._current = None
+        # A plan that names no secret of its markers is of a run that judged nothing between cases.
+        self._current = self._between = self._new("", ()) if self._secret else None
+
+    def _precede(self, stretch: Stretch) -> None:
+        """Give a case what came between the end of the case before and its own start."""
+        between, self._between = self._between, None
+        if between is None or not between.first:
+            return
+        stretch.kept += between.kept
+        stretch.dropped += between.dropped
+        stretch.set_aside += between.set_aside
+        stretch.first = stretch.first or between.first
+        stretch.last = between.last
+        stretch.links |= between.links
+        stretch.guests |= between.guests
 
     def _case(self, marker: Marker) -> str:
         """Name of a marker's case: as the marker says, or by its number in the plan."""
@@ -200,7 +227,7 @@ class Splitter:
             return
         stretch = self._current
         if stretch is None:
-            self.outside += len(batch)
+            self._outside += len(batch)
             return
         mask = self._chosen(batch)
         if not mask.any():
@@ -270,7 +297,7 @@ class Splitter:
     def _keep(self, frame: CapturedFrame) -> None:
         stretch = self._current
         if stretch is None:
-            self.outside += 1
+            self._outside += 1
         elif is_host(frame.direction, frame.data, self._peers) and not _resolves(frame.data):
             stretch.set_aside["host"] += 1
         elif len(stretch.kept) < MOST_FRAMES and self._bytes < _MOST_BYTES:
@@ -278,6 +305,11 @@ class Splitter:
             stretch.kept.append(frame)
         else:
             stretch.dropped += 1
+
+
+def _held(stretch: Stretch) -> int:
+    """How many frames were given to a stretch."""
+    return len(stretch.kept) + stretch.dropped + stretch.set_aside.total()
 
 
 def _resolves(head: bytes) -> bool:

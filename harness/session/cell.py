@@ -290,6 +290,7 @@ def _start(starter: Starter, keeper: GuestKeeper | None) -> Ready:
 
 def _require_silence(capture: CaptureSession, seconds: float) -> None:
     """Raise LabError when the guest sends anything that nobody asked for: cases could not tell it from their own."""
+    capture.restarted()
     capture.begin(SILENCE)
     capture.end(SILENCE, None, seconds)
     heard = noise(capture.frames(SILENCE), mac_bytes(DUT_NIC_MAC))

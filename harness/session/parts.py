@@ -36,6 +36,9 @@ class Capture(Protocol):
     def end(self, case: str, frames: int | None, seconds: float) -> None:
         """Wait for so many IP frames of the guest or until the time is up, then put the end marker."""
 
+    def restarted(self) -> None:
+        """The guest or its driver was started again: what the guest sent since the last case belongs to none."""
+
     def extent(self, case: str) -> Extent:
         """Where the closed case lies in the record, and whether it is large."""
 

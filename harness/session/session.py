@@ -21,6 +21,7 @@ from harness.capture.frames import Integrity
 from harness.errors import Failure, HarnessError, LabError, UsageError
 from harness.matrix.events import Begun, Collected, encode
 from harness.model.carried import Carried, predict_after
+from harness.model.datagram import Prediction
 from harness.model.site import Site
 from harness.report.results import OWN, UNLOAD, CaseResult
 from harness.report.status import Status
@@ -241,7 +242,6 @@ class Session:
             raise LabError(f"not run: {self._lost}")
         self._capture.begin(case.name)
         case.open = True
-        self.threads.begin()
 
     def end_case(self, error: BaseException | None) -> Status:
         """Judge the running case and record its result; ``error`` is what it raised, if anything."""
@@ -380,21 +380,32 @@ class Session:
         """
         if self._case is None or self._lost:
             return
-        self._case = Case(UNLOAD, self._case.wsk, self._case.wire, time.monotonic())
+        self._case = case = Case(UNLOAD, self._case.wsk, self._case.wire, time.monotonic())
         closing = Closing(UNLOAD)
         try:
+            self._capture.begin(UNLOAD)
             with bounded(CALL_SECONDS, "the driver to unload"):
                 unload()
         except (Failure, LabError) as error:
             if (crash := self.keeper.crash()) is not None:
+                with contextlib.suppress(LabError):
+                    self._capture.end(UNLOAD, 0, 0.0)
                 self._finish(ended_by(closing, crash))
                 return
             closing = raised(closing, error)
         try:
-            closing = replace(closing, findings=tuple(self.watch.findings()))
+            closing = replace(closing, findings=(*self.watch.findings(), *self.lab.unforwarded()))
         except (Failure, LabError) as error:
             closing = closing if closing.failure else raised(closing, error)
-        if closing.failure or closing.findings or closing.doubts:
+        try:
+            self._capture.end(UNLOAD, 0, 0.0)
+            case.verdict, integrity = self._seen(case, (), ())
+            closing = replace(closing, doubts=(*closing.doubts, *doubts_of(integrity)))
+        except LabError as error:
+            closing = raised(closing, error)
+        if self._whole(closing).status is Status.PASSED:
+            self._recorded(closing)  # the capture has its markers
+        else:
             self._finish(closing)
 
     def _past_crash(self) -> Status | None:
@@ -413,6 +424,7 @@ class Session:
         status = self._conclude(ended_by(self.case.closing, crash))
         try:
             self.keeper.renew()
+            self._capture.restarted()
         except HarnessError as error:
             self._lost = self._lost or f"the guest could not be renewed: {error.what}"
         return status
@@ -438,6 +450,7 @@ class Session:
         try:
             with bounded(CALL_SECONDS, "the driver to be renewed"):
                 self.watch.renew()
+            self._capture.restarted()
         except HarnessError as error:
             self._lost = self._lost or f"the guest could not be renewed: {error.what}"
 
@@ -491,21 +504,7 @@ class Session:
         self._carried.add(case.steps)
         case.predictions = predictions = predict_after(case.before, case.steps, self._site)
         self._capture.end(case.name, sum(frames_of(prediction) for prediction in predictions), SETTLE_SECONDS)
-        case.extent = self._capture.extent(case.name)
-        integrity = self._capture.integrity(case.name)
-        integrity = replace(integrity, problems=(*integrity.problems, *self.lab.disturbed()))
-        if case.extent.large:
-            from harness.session.large import judge_large  # late: numpy costs every cell's start, and few cells need it
-
-            recorded = self._capture.recorded(case.name)
-            steps = (*case.before, *case.steps)
-            with signs_of_life(self._emit):
-                verdict, case.seen = judge_large(recorded, case.name, steps, integrity, self._site, self._asked)
-        else:
-            case.seen = self._capture.frames(case.name)
-            with signs_of_life(self._emit):
-                verdict = judge(predictions, case.steps, case.seen, integrity, self._site, asked=self._asked)
-        verdict = self._late.named(case.name, verdict, predictions, case.seen)
+        verdict, integrity = self._seen(case, predictions, (*case.before, *case.steps))
         closing = replace(
             case.closing,
             accounts=accounts,
@@ -515,6 +514,31 @@ class Session:
         if unvouched(closed(verdict, closing, predictions)):
             closing = replace(closing, doubts=tuple(self.lab.broken()))
         return verdict, closing
+
+    def _seen(
+        self, case: Case, predictions: Sequence[Prediction], steps: Sequence[Step]
+    ) -> tuple[CaseVerdict, Integrity]:
+        """The verdict on the frames of a case whose stretch of the capture is closed, and whether that can be trusted.
+
+        Args:
+            case: which.
+            predictions: what its own steps must bring.
+            steps: its steps, with those of earlier cases on its sockets.
+        """
+        case.extent = self._capture.extent(case.name)
+        integrity = self._capture.integrity(case.name)
+        integrity = replace(integrity, problems=(*integrity.problems, *self.lab.disturbed()))
+        if case.extent.large:
+            from harness.session.large import judge_large  # late: numpy costs every cell's start, and few cells need it
+
+            recorded = self._capture.recorded(case.name)
+            with signs_of_life(self._emit):
+                verdict, case.seen = judge_large(recorded, case.name, steps, integrity, self._site, self._asked)
+        else:
+            case.seen = self._capture.frames(case.name)
+            with signs_of_life(self._emit):
+                verdict = judge(predictions, case.steps, case.seen, integrity, self._site, asked=self._asked)
+        return self._late.named(case.name, verdict, predictions, case.seen), integrity
 
     def _recorded(self, closing: Closing) -> Closing:
         """The closing as it stands in the plan, or with the doubt that it does not: nothing is asked any more then."""

@@ -87,6 +87,9 @@ class Bridge:
         """Nothing can be late."""
         self.data = self.change(raw(packets(predict_after(self.carried.before(self.steps), self.steps, SITE), SITE)))
 
+    def restarted(self) -> None:
+        """Nothing was sent meanwhile."""
+
     def extent(self, case: str) -> Extent:
         return Extent(1, len(self.data), time.time_ns(), len(self.data) > self.most) if self.data else Extent()
 
