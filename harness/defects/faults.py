@@ -119,6 +119,7 @@ FAULTS = (
     _ledger("strict", "a test passes that a strict mark says fails", "reason:[XPASS(strict)] known"),
     _ledger("teardown", "a fixture's teardown sends what it must not", "unexpected:wire"),
     _ledger("hang", "a test never ends", "reason:the test did not end within 2 s"),
+    _ledger("thread", "a thread of a test goes on sending after its end", "reason:threads of the test go on after"),
     Fault("libvirt-error", "L", "libvirt fails in the middle of a start (more memory than there is)", CASE,
           ("reason:libvirt could not start the guest",), memory_mib=1 << 24),
     Fault("dhcp-dead", "L", "the DHCP server is killed while the guest boots", CASE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -62,3 +63,12 @@ def test_teardown(wsk: Wsk, wire: Wire) -> None:
 def test_hang(wsk: Wsk, wire: Wire) -> None:
     _send(wsk, wire)
     time.sleep(600)
+
+
+def test_thread(wsk: Wsk, wire: Wire) -> None:
+    def on() -> None:
+        while True:
+            _send(wsk, wire)
+
+    threading.Thread(target=on, daemon=True).start()
+    _send(wsk, wire)
