@@ -67,10 +67,10 @@ class Stream:
     Args:
         channel: of the command.
         command: as it was started.
-        seconds: what one ``read`` or ``write`` may wait.
+        seconds: what one ``read`` or ``write`` may wait; ``None`` where a person attends to it, and can end it.
     """
 
-    def __init__(self, channel: paramiko.Channel, command: str, seconds: float = STREAM_SECONDS) -> None:
+    def __init__(self, channel: paramiko.Channel, command: str, seconds: float | None = STREAM_SECONDS) -> None:
         self._channel = channel
         self._command = command
         self._seconds = seconds
@@ -87,7 +87,7 @@ class Stream:
             return self._channel.recv(size)
         except TimeoutError:
             awaited = f"{self._command!r} in the guest to write something"
-            raise AwaitTimeout(awaited, self._seconds, detail=self.errors()) from None
+            raise AwaitTimeout(awaited, self._seconds or 0.0, detail=self.errors()) from None
         except OSError:
             return b""
 
@@ -102,7 +102,7 @@ class Stream:
             self._channel.sendall(data)
         except TimeoutError:
             awaited = f"{self._command!r} in the guest to read its input"
-            raise AwaitTimeout(awaited, self._seconds, detail=self.errors()) from None
+            raise AwaitTimeout(awaited, self._seconds or 0.0, detail=self.errors()) from None
         except OSError as error:
             connection = self._channel.get_transport()
             connection.join(_ENDING_SECONDS)  # a connection that breaks closes its channels before it ends itself
@@ -322,14 +322,14 @@ class Shell:
         return grown
 
     def open_stream(
-        self, command: str, window: tuple[int, int] | None = None, seconds: float = STREAM_SECONDS
+        self, command: str, window: tuple[int, int] | None = None, seconds: float | None = STREAM_SECONDS
     ) -> Stream:
         """Start a command and talk to it in bytes.
 
         Args:
             command: none is the guest's interactive command line.
             window: columns and rows of a terminal that it gets, on which its standard error comes out, too.
-            seconds: what one ``read`` or ``write`` of the stream may wait.
+            seconds: what one ``read`` or ``write`` of the stream may wait; ``None`` where a person can end it.
 
         Raises:
             LabError: the connection broke.

@@ -38,13 +38,13 @@ def main(arguments: list[str]) -> int:
     def conduct(job: CellJob, ready: Ready) -> None:
         keys = os.isatty(0)
         if command:
-            codes.append(terminal.attend(ready.shell.open_stream(command), None if keys else 0))
+            codes.append(terminal.attend(ready.shell.open_stream(command, seconds=None), None if keys else 0))
         elif keys:
             own = catalogue.is_windows(job.cell.guest)  # the Wine guest's console does not work on a terminal
             ends = "`exit` or Ctrl-]" if own else "`exit` or Ctrl-D"
             _say(f"{job.cell}: {ready.how}; driver {job.driver.name}; {ends} ends the guest")
             if own:
-                codes.append(terminal.attend(ready.shell.open_stream("", terminal.size(0))))
+                codes.append(terminal.attend(ready.shell.open_stream("", terminal.size(0), None)))
             else:
                 codes.append(_prompt(ready.shell))
         else:
@@ -77,7 +77,7 @@ def _prompt(shell: Shell) -> int:
             if line == "exit":
                 return 0
             if line:
-                program = shell.open_stream(line)
+                program = shell.open_stream(line, seconds=None)
                 try:
                     terminal.attend(program, None)
                 finally:
@@ -92,7 +92,7 @@ def _prompt(shell: Shell) -> int:
 def _lines(shell: Shell) -> int:
     """Run each line of the input by itself; the first that fails is the last. Wine's cmd.exe takes no script so."""
     for line in sys.stdin:
-        if (text := line.strip()) and (code := terminal.attend(shell.open_stream(text), None)):
+        if (text := line.strip()) and (code := terminal.attend(shell.open_stream(text, seconds=None), None)):
             return code
     return 0
 
