@@ -123,6 +123,13 @@ def test_an_edit_of_a_header_reaches_every_file_that_includes_it(tmp_path: Path)
     assert in_header != plain
 
 
+def test_an_edit_that_calls_what_its_file_does_not_declare_is_refused(tmp_path: Path) -> None:
+    """The compiler would take the pointer that it returns for an int, and the driver would fail in another way."""
+    undeclared = edited.Edit("options.c", "Get.reserved != 0", "PoolAllocate(4) == NULL")
+    with pytest.raises(LabError, match=r"options\.c does not compile"):
+        edited.build((undeclared,), edited.Objects.make(tmp_path), tmp_path / "out")
+
+
 def test_a_missing_compiler_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building, "COMPILER", "no-such-gcc")
     building._compiler_version.cache_clear()
