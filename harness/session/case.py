@@ -133,8 +133,10 @@ def with_ending(closing: Closing, ending: Ending, errors: Sequence[LabError], st
     met = tuple(plain(error.line()) for error in errors)
     doubts = tuple(dict.fromkeys((*ending.doubts, *met, *closing.doubts)))
     failure = closing.failure
-    if ending.failure and ending.failure not in failure:
-        failure = "; ".join(filter(None, (failure, ending.failure)))
+    if ending.failure.startswith(failure):
+        failure = ending.failure
+    elif ending.failure not in failure:
+        failure = f"{failure}; {ending.failure}"
     skipped = ending.skipped
     if ending.xpass is not None and not failure:
         if status is Status.FAILED and ending.covered:

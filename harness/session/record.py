@@ -45,6 +45,8 @@ class PlanFile:
         """Write one line."""
         with writing(self._path):
             self._write(step_line(event) if isinstance(event, Step) else closing_line(event))
+            if isinstance(event, Closing):
+                self._file.flush()  # a test can take the whole process down
 
     def _write(self, line: str) -> None:
         self._file.write(line + "\n")

@@ -40,7 +40,7 @@ from harness.verify.closing import Closing, closed
 from harness.verify.judge import doubts_of, judge
 from harness.verify.late import Late
 from harness.verify.verdict import CaseVerdict
-from harness.wsk.operations import Accounts, Operation, Outcome, PeerSend, Step, named_addresses
+from harness.wsk.operations import Accounts, Open, Operation, Outcome, PeerSend, Step, named_addresses
 from harness.wsk.types import Address
 
 SETTLE_SECONDS = 2.0
@@ -52,6 +52,10 @@ WIDER = f"{OWN}fixtures of a wider scope"
 
 _UNSEEN = CaseVerdict()
 """Of a case whose frames nobody judged."""
+
+
+class SocketGoneError(LabError):
+    """A socket went with the driver that it was opened on; the guest has another one by now."""
 
 
 class Session:
@@ -88,6 +92,7 @@ class Session:
         self._lost = ""
         self._held: Accounts | None = None
         self._wide: Accounts | None = None
+        self._opened = self._gone = -1  # the last socket that was opened, and the last that went with its driver
         self.results: list[CaseResult] = []
         self.verifying = 0.0  # seconds spent on ending cases: accounts, the last frames, verdicts
         self._folder = folder
@@ -145,6 +150,10 @@ class Session:
             deferred, case.deferred = case.deferred, []
             before = len(case.steps) + len(deferred)
             try:
+                for operation in operations:
+                    if self._is_gone(operation):
+                        why = "the driver was loaded again after a case that hung or failed"
+                        raise SocketGoneError(f"the socket was opened earlier, and is gone: {why}")
                 outcomes = self._carry_out((*deferred, *operations))
                 self.threads.pass_or_end()  # its case may have been given up meanwhile
                 self._note((*deferred, *operations), outcomes)
@@ -157,8 +166,19 @@ class Session:
         """Execute an operation before whatever comes next, or when the case ends (``harness.api.Recorder``)."""
         self.threads.pass_or_end()
         with self._turn:
+            if self._is_gone(operation):
+                return  # closing it is all that is ever put off
             self._enter_between()
             self.case.deferred.append(operation)
+
+    def _is_gone(self, operation: Operation) -> bool:
+        """Whether an operation is on a socket of a driver that the guest has no more."""
+        return not isinstance(operation, Open) and getattr(operation, "socket", None) in range(self._gone + 1)
+
+    def _without_sockets(self) -> None:
+        """The driver is another one by now: it holds nothing of what was opened before."""
+        self._held = self._wide = None
+        self._gone = self._opened
 
     def trial(self, body: Callable[[Wsk, Wire], None]) -> str:
         """Judge a body by itself, as a case that counts in no result (``harness.api.Recorder``)."""
@@ -208,6 +228,8 @@ class Session:
         case = self.case
         for operation, outcome in zip(operations, outcomes, strict=True):
             case.steps.append(Step(self._steps, case.name, operation, outcome))
+            if isinstance(operation, Open):
+                self._opened = operation.socket
             self._steps += 1
         for step in case.steps[len(case.steps) - len(outcomes) :]:  # what cannot be recorded was made all the same
             self._record(step)
@@ -364,7 +386,7 @@ class Session:
             return self._past_crash() or self._past_answering(failure)
         except LabError as lab:
             return self._past_crash() or self._without_lab(lab)
-        if isinstance(error, LabError):
+        if isinstance(error, LabError) and not isinstance(error, SocketGoneError):
             self._lost = self._lost or error.what
         return self._conclude(closing, verdict)
 
@@ -419,7 +441,7 @@ class Session:
             return None
         with contextlib.suppress(LabError):
             self._capture.end(self.case.name, 0, 0.0)
-        self._held = None
+        self._without_sockets()
         self.case.explained = True
         status = self._conclude(ended_by(self.case.closing, crash))
         try:
@@ -446,7 +468,7 @@ class Session:
 
     def _renew(self) -> None:
         """Give the guest a working driver for the next case."""
-        self._held = None
+        self._without_sockets()
         try:
             with bounded(CALL_SECONDS, "the driver to be renewed"):
                 self.watch.renew()

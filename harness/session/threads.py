@@ -54,7 +54,7 @@ class Threads:
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread in threading.enumerate() and _of_a_test(thread):  # a join that was broken into says it ended
                 self._barred.add(thread)
-                found.append(f"{thread.name} at {place(_frame(thread))}")
+                found.append(f"{thread.name} at {_where(_frame(thread))}")
         self._before = frozenset(threading.enumerate())
         return found
 
@@ -95,6 +95,17 @@ def _of_a_test(thread: threading.Thread) -> bool:
     if "/paramiko/" in names[0] or (names[0].startswith(_PACKAGE) and names[0] != _API):
         return False
     return not (names[0].endswith("/concurrent/futures/thread.py") and len(names) == 1)
+
+
+def _where(frame: FrameType | None) -> str:
+    """Where a thread stands in its test; where the test's own code is not on its stack, where it stands at all."""
+    own = frame
+    while own is not None and own.f_code.co_filename.startswith(_PACKAGE):
+        own = own.f_back
+    said = place(own)
+    if said.startswith("nowhere") and frame is not None:
+        said = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return said
 
 
 def _frame(thread: threading.Thread) -> FrameType | None:

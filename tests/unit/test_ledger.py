@@ -535,6 +535,35 @@ def test_an_unload_that_never_ends_is_ended(suite: Suite, monkeypatch: pytest.Mo
     assert "for the driver to unload" in last.reason
 
 
+def test_a_socket_of_a_driver_that_was_loaded_again_is_nobodys_fault(suite: Suite) -> None:
+    found = suite.run(
+        """
+        @pytest.fixture(scope="module")
+        def shared(wsk, wire):
+            with wsk.datagram_socket() as sock:
+                yield sock
+
+        @pytest.mark.timeout(1)
+        def test_hangs(shared):
+            time.sleep(60)
+
+        def test_uses_it(shared, wire):
+            wire.expect(shared.send_to(b"x", wire.peer(9)))
+
+        def test_good(wsk, wire):
+            send(wsk, wire)
+        """
+    )
+    assert {name: status for name, (status, _) in found.items() if not name.startswith(OWN)} == {
+        "test_hangs": Status.FAILED,
+        "test_uses_it": Status.INCONCLUSIVE,
+        "test_good": Status.PASSED,
+    }, found
+    assert {status for name, (status, _) in found.items() if name.startswith(OWN)} == {Status.PASSED}, found
+    assert "the socket was opened earlier, and is gone" in found["test_uses_it"][1]
+    assert found["test_hangs"][1].count("did not end") == 1
+
+
 OUTLIVES = {
     "a daemon that goes on sending": """
         def test_starts(wsk, wire):
