@@ -135,7 +135,7 @@ def relay(
         tap: the guest's interface on it.
         fault: what becomes of the guest's frames.
         seed: of its dice.
-        forget: called when the relay is in place and when it is gone again, for a lab that watches its cables.
+        forget: called when the relay is in place, before it goes and when it is gone, for a lab that watches its ports.
 
     Raises:
         LabError: the kernel refuses the interfaces.
@@ -159,6 +159,7 @@ def relay(
     finally:
         stop.set()
         thread.join(5.0)
+        forget()
         _ip("link", "del", _OUTER)
         _ip("link", "set", tap, "master", bridge)
         forget()

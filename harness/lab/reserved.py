@@ -75,6 +75,10 @@ class ReservedFrames:
         kept, self._kept = self._kept, []
         return kept
 
+    def note(self) -> None:
+        """Read what came so far: once an interface is gone, nobody can say whether it was a port."""
+        self._read()
+
     def lost(self, counted: Callable[[], int]) -> int:
         """Frames that the ports dropped, without those that are no loss.
 

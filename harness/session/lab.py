@@ -65,6 +65,7 @@ class CellLab:
 
     def disturbed(self) -> Sequence[str]:
         """What happened to taps and bridges."""
+        self._reserved.note()
         return self.disturbances.told()
 
     def unforwarded(self) -> Sequence[Finding]:
