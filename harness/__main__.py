@@ -24,7 +24,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 def main() -> int:
     """Run the command line and return its exit code."""
-    from harness import children, modules
+    from harness import children
+    from harness.cell import modules
 
     children.renew_interpreter()
     modules.add_users_folders()
@@ -34,7 +35,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     try:
         if bootstrap.doctor_only(arguments):  # it tells what is missing, so it needs nothing and installs nothing
-            from harness import doctor
+            from harness.setup import doctor
 
             return doctor.main(arguments[1:])
         bootstrap.ensure(arguments, Path(__file__).resolve().parent)
@@ -46,11 +47,11 @@ def main() -> int:
     except KeyboardInterrupt:
         print("harness: interrupted during the set-up; run the command again to finish it", file=sys.stderr)
         return 130
-    from harness.matrix import ahead
+    from harness.cell import ahead
 
     ahead.begin(arguments)
     try:
-        from harness.cli import run_app
+        from harness.cli.app import run_app
 
         return run_app(arguments)
     finally:

@@ -7,7 +7,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-from harness import ownership
+from harness.files import ownership
 
 
 def pytest_configure() -> None:

@@ -1,10 +1,10 @@
-/* report.h - findings: lines of C:\harness\verifier.log. Codes and rules: harness/verifier/rules.py. */
+/* report.h - findings: lines of C:\harness\verifier.log. Codes and rules: harness/driver_verifier/rules.py. */
 #ifndef VERIFIER_REPORT_H
 #define VERIFIER_REPORT_H
 
 #include "wsk_min.h"
 
-#define VERIFIER_VERSION 2 /* of the lines; harness/verifier/watching.py knows it */
+#define VERIFIER_VERSION 2 /* of the lines; harness/driver_verifier/watching.py knows it */
 
 /* Opens the log for appending. Without it findings go to DbgPrint only. */
 _IRQL_requires_(PASSIVE_LEVEL)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.report.status import Status
+from harness.results.status import Status
 
 JSON_FILE, TEXT_FILE = "acceptance.json", "acceptance.txt"
 SCHEMA = 1

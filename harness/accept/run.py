@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from harness.accept.bench import Bench
 from harness.accept.report import StepResult
+from harness.accept.rig import Bench
 from harness.accept.steps import STEPS, Step
 from harness.errors import Failure, HarnessError, UsageError
-from harness.report.status import Status
+from harness.results.status import Status
 
 
 def choose(wanted: Sequence[str]) -> tuple[Step, ...]:

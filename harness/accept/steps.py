@@ -16,19 +16,20 @@ from xml.etree import ElementTree as ET
 
 import pefile
 
-from harness import nics, removal
-from harness.accept import observations, probes
-from harness.accept.bench import DEFAULT_NIC, Bench, quietly
-from harness.crash import bugcheck
-from harness.drivers import build as drivers
-from harness.drivers import edited, sign
+from harness import nics
+from harness.accept import probes
+from harness.accept.rig import DEFAULT_NIC, Bench, quietly
+from harness.cell.driver import SampleDriver
+from harness.cell.keeper import GuestKeeper
+from harness.driver_build import build as drivers
+from harness.driver_build import edited, sign
 from harness.errors import Failure, HarnessError, LabError
-from harness.guests import powershell, services
+from harness.files import removal
+from harness.guests import observations, services
 from harness.guests.silence import noise
-from harness.images.windows import prove
+from harness.guests.windows import powershell, prove
+from harness.guests.windows.crash import bugcheck
 from harness.lab.network import DUT_NIC_MAC
-from harness.session.driver import SampleDriver
-from harness.session.keeper import GuestKeeper
 from harness.wsk.operations import Outcome
 
 SYS = "C:/harness/accept.sys"

@@ -12,8 +12,9 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import __version__, ownership, removal, resources
+from harness import __version__, resources
 from harness.errors import EXIT_LAB, HarnessError
+from harness.files import ownership, removal
 
 
 def main(arguments: list[str]) -> int:
@@ -37,29 +38,30 @@ def _say(text: str) -> None:
 
 def _carry_out(name: str, folder: Path, wanted: list[str]) -> int:
     """The imports come late, for they must find the namespaces."""
-    from harness.accept import observations, run
-    from harness.accept.bench import Bench
+    from harness.accept import run
     from harness.accept.report import Acceptance
-    from harness.guests import windows
+    from harness.accept.rig import Bench
+    from harness.guests import observations
+    from harness.guests.windows import windows_guest
     from harness.lab import dhcp
     from harness.lab.network import CONTROL_BRIDGE, CONTROL_GUEST, CONTROL_NIC_MAC, LabNetwork
-    from harness.report.status import exit_code
+    from harness.results.status import exit_code
     from harness.vm import accelerator
     from harness.vm.libvirt import Connection
 
-    image = windows.find(name)
+    image = windows_guest.find(name)
     if image is None:
         _say(f"harness: no image of a Windows guest {name!r}")
         return EXIT_LAB
     steps = run.choose(wanted)
-    scratch = Path(tempfile.mkdtemp(dir=windows.scratch_folder(name)))
+    scratch = Path(tempfile.mkdtemp(dir=windows_guest.scratch_folder(name)))
     ownership.adopt_new(scratch)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         chosen = accelerator.choose(scratch)
         with LabNetwork() as network, Connection() as connection:
             with dhcp.serve(CONTROL_BRIDGE, CONTROL_NIC_MAC, CONTROL_GUEST, folder / "dhcp.log"):
-                guest = windows.WindowsGuest(image, scratch)
+                guest = windows_guest.WindowsGuest(image, scratch)
                 bench = Bench(guest, connection, network, folder, chosen.name, _say)
                 try:
                     results = run.run(bench, steps, _say)

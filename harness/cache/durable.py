@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness import removal
+from harness.files import removal
 
 
 def write(path: Path, content: bytes) -> None:

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import removal
 from harness.errors import LabError
+from harness.files import removal
 
 _EPB, _EPB_FLAGS = 6, 2
 _HEAD = struct.Struct("<II")

@@ -11,10 +11,11 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import children, removal
+from harness import children
 from harness.capture.frames import CapturedFrame
 from harness.capture.pcapng import PcapngReader
 from harness.errors import LabError
+from harness.files import removal
 from harness.lab.growth import Growth
 from harness.lab.process import Child
 

@@ -20,13 +20,13 @@ from typing import Self
 
 from harness.capture import directions, tools
 from harness.capture.clock import Clock
-from harness.capture.dissect import Dissector
 from harness.capture.dumpcap import Record
 from harness.capture.frames import CapturedFrame, Extent, Integrity, Recorded, is_ip
 from harness.capture.marker import Edge, Marker, MarkerSender, decode
 from harness.capture.origin import Direction
 from harness.capture.tally import Tally
 from harness.capture.tap import Tap
+from harness.capture.tshark.live import Dissector
 from harness.errors import AwaitTimeout, LabError
 
 RECORD = "capture.pcapng"

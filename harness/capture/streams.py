@@ -18,8 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
-from harness import children, inside
+from harness import children
 from harness.errors import UsageError
+from harness.files import inside
 
 _MAGIC = (
     (b"\x1f\x8b", "gzip"),

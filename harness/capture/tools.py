@@ -8,8 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from harness import children, ownership, resources
+from harness import children, resources
 from harness.cache import document
+from harness.files import ownership
 
 _SECONDS = 20.0
 

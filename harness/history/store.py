@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from harness import removal
 from harness.errors import HarnessError, LabError, UsageError
-from harness.report.results import UNLOAD, CaseResult, CellResult, Results
-from harness.report.status import Status
+from harness.files import removal
+from harness.results.record import UNLOAD, CaseResult, CellResult, Results
+from harness.results.status import Status
 
 FILE_NAME = "history.sqlite"
 SCHEMA = 1

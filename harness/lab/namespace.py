@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness import ownership
 from harness.errors import LabError
+from harness.files import ownership
 
 WORK = Path("/run/wsk-harness")
 """The worker's own folder inside the lab: on a tmpfs that only the worker's mount namespace has."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.cell.job import Cell, CellJob
 from harness.errors import LabError
-from harness.matrix.cells import Cell, CellJob
 
 RESERVE_MIB = 512
 """What is left to the host itself."""

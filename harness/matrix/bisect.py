@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import EXIT_USAGE, LabError, UsageError
 from harness.matrix import launch
 from harness.report.progress import Watcher
-from harness.report.status import Status
+from harness.results.status import Status
 
 _OURS = ("netio.sys", "verifier.sys")
 _SYMBOLS = [".debug", ".sys"]

@@ -11,11 +11,11 @@ import shutil
 import stat
 from pathlib import Path
 
-from harness import digests, inside, removal
 from harness.errors import UsageError
+from harness.files import digests, inside, removal
 from harness.offline import agreement
-from harness.offline.plan_file import read_plan
-from harness.report.results import CAPTURE, PLAN, CellResult
+from harness.results.record import CAPTURE, PLAN, CellResult
+from harness.trace.trace_file import read_plan
 
 _AT_ONCE = 1 << 20
 

@@ -10,21 +10,26 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import adapters, cell_files, doctor, ownership, resources
+from harness import resources
+from harness.cell import adapter_names, cell_files, identity, suite_settings
+from harness.cell.events import Event
+from harness.cell.job import Cell, CellJob, HostLab
 from harness.errors import UsageError, writing
+from harness.files import ownership
+from harness.guests import catalogue
+from harness.guests.windows.options import WindowsOptions
 from harness.history.store import History
-from harness.matrix import catalogue, identity, retry, suite_settings
+from harness.matrix import retry
 from harness.matrix.admission import RESERVE_MIB, Admission, available_mib, longest_first, need_mib
-from harness.matrix.cells import Cell, CellJob, HostLab, WindowsOptions
-from harness.matrix.events import Event
 from harness.matrix.ledger import PLAN_FILE, Ledger, begin, digest, finished, recorded
 from harness.matrix.run import run_cells
 from harness.matrix.scheduler import Scheduler
 from harness.matrix.select import Planned, Requirement, chosen, plan
 from harness.report import facts, html, junit
 from harness.report.progress import Watcher
-from harness.report.results import FILE_NAME, CellResult, Results, RunInfo, load_run, write
-from harness.report.status import Status
+from harness.results.record import FILE_NAME, CellResult, Results, RunInfo, load_run, write
+from harness.results.status import Status
+from harness.setup import doctor
 
 RUNS = Path("runs")
 
@@ -104,7 +109,7 @@ def check(request: Request) -> None:
         raise UsageError(f"no such driver file: {request.driver}")
     catalogue.check_windows(request.windows, request.guests)
     if request.adapter:
-        adapters.find(request.adapter)
+        adapter_names.find(request.adapter)
     for path in request.suite:
         if not Path(str(path).split("::", 1)[0]).exists():
             raise UsageError(f"no such suite: {path}")
@@ -173,7 +178,7 @@ class Prepared:
 
 def prepare(request: Request, watcher: Watcher) -> Prepared:
     """Build what the cells share, the drivers and the guests' images, unless their caches have them."""
-    from harness.drivers import build as drivers
+    from harness.driver_build import build as drivers
 
     built = drivers.build(say=watcher.say)
     images = {name: catalogue.prepare_guest(name, watcher.say) for name in dict.fromkeys(request.guests)}
@@ -427,7 +432,7 @@ def job_of(request: Request, prepared: Prepared, cell: Cell, run_id: str, folder
         states_gib=request.states_gib,
         host=request.host,
         cold=request.cold,
-        adapter=adapters.absolute(request.adapter),
+        adapter=adapter_names.absolute(request.adapter),
         windows=request.windows,
         timeout=request.timeout,
         names=tuple(identity.prefix(path, Path.cwd()) for path in suite),

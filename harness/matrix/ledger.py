@@ -11,12 +11,12 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import adapters
+from harness.cell import adapter_names
+from harness.cell.job import Cell, CellJob
 from harness.errors import UsageError
-from harness.matrix.cells import Cell, CellJob
-from harness.removal import write_whole
-from harness.report.results import FILE_NAME, CellResult, Results, RunInfo, load, write
-from harness.report.status import Status
+from harness.files.removal import write_whole
+from harness.results.record import FILE_NAME, CellResult, Results, RunInfo, load, write
+from harness.results.status import Status
 
 PLAN_FILE = "plan.json"
 
@@ -58,7 +58,7 @@ def digest(jobs: Sequence[CellJob]) -> str:
     parts = []
     for job in jobs:
         suite = [[str(path), *map(_bytes, _tests(path))] for path in job.suite]
-        files = [_bytes(path) for path in (job.driver, job.verifier, adapters.file_of(job.adapter))]
+        files = [_bytes(path) for path in (job.driver, job.verifier, adapter_names.file_of(job.adapter))]
         asked = [list(job.pytest_args), list(job.only), repr(job.windows), job.adapter, job.memory_mib, job.timeout]
         parts.append([str(job.cell), job.image, suite, files, *asked])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import ownership
 from harness.errors import UsageError, writing
+from harness.files import ownership
 from harness.matrix import evidence, launch
 from harness.offline import agreement
-from harness.report import reading
-from harness.report.results import CellResult, Results, load, write
-from harness.report.status import Status, worst
+from harness.results import reading
+from harness.results.record import CellResult, Results, load, write
+from harness.results.status import Status, worst
 
 _MUST_MATCH = ("harness", "drivers")
 _MOST_ABSENT = 20  # lines of their own for shards that are missing

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.cell.job import Cell
 from harness.errors import UsageError
 from harness.history import questions
 from harness.history.store import History
-from harness.matrix.cells import Cell
 from harness.matrix.select import Planned
-from harness.report.results import FILE_NAME, CellResult, Results, load, load_run
-from harness.report.status import Status
+from harness.results.record import FILE_NAME, CellResult, Results, load, load_run
+from harness.results.status import Status
 
 
 @dataclass(frozen=True, slots=True)

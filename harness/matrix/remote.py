@@ -14,14 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, adapters, ownership, removal, resources
+from harness import __version__, resources
+from harness.cell import adapter_names
+from harness.cell.events import Event
+from harness.cell.job import Cell, CellJob
 from harness.errors import LabError, UsageError
+from harness.files import ownership, removal
 from harness.matrix import parcel
-from harness.matrix.cells import Cell, CellJob
-from harness.matrix.events import Event
 from harness.matrix.scheduler import Scheduler
-from harness.report.results import CellResult, cell_from_dict, to_dict
-from harness.report.status import Status
+from harness.results.record import CellResult, cell_from_dict, to_dict
+from harness.results.status import Status
 
 CONNECT_SECONDS = 10.0
 EXTRA = "pip install 'wsk-harness[dask]'"
@@ -99,7 +101,7 @@ def run_parcel(sent: Parcel) -> dict[str, Any]:
             suite=tuple(root / "in" / f"suite{number}" / path.name for number, path in enumerate(job.suite)),
             windows=replace(job.windows, nic_driver=root / "in" / "nic" if job.windows.nic_driver else None),
             image=_image(job),
-            adapter=adapters.moved(job.adapter, root / "in" / "adapter"),
+            adapter=adapter_names.moved(job.adapter, root / "in" / "adapter"),
         )
         result = CellProcess(job, lambda cell, event: None).run()
         return {"result": to_dict(result), "evidence": parcel.pack({"": folder}), "host": os.uname().nodename}
@@ -114,7 +116,7 @@ def pack(job: CellJob) -> Parcel:
     for path in job.driver.parent.glob(f"{glob.escape(job.driver.stem)}.*"):
         if path.is_file():
             files[f"driver/{path.name}"] = path
-    if (adapter := adapters.file_of(job.adapter)) is not None:
+    if (adapter := adapter_names.file_of(job.adapter)) is not None:
         files[f"adapter/{adapter.name}"] = adapter
     if job.verifier is not None:
         files[f"verifier/{job.verifier.name}"] = job.verifier
@@ -201,7 +203,7 @@ def _key(job: CellJob) -> str:
 
 def _image(job: CellJob) -> str:
     """Key of the guest's image on this host; it is built here when it is not there."""
-    from harness.matrix import catalogue
+    from harness.guests import catalogue
 
     return catalogue.prepare_guest(job.cell.guest, lambda text: None)
 

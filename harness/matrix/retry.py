@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.history.store import sign
-from harness.report.results import OWN, Attempt, CaseResult, CellResult
-from harness.report.status import Status, worst
+from harness.results.record import OWN, Attempt, CaseResult, CellResult
+from harness.results.status import Status, worst
 
 _BY_TIME = frozenset({"missing", "duplicated", "reordered"})
 

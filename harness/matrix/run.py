@@ -19,18 +19,19 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
-from harness import children, digests
+from harness import children
+from harness.cell import ahead
+from harness.cell.ahead import WORKER
+from harness.cell.events import Event, Note, Phase, decode
+from harness.cell.hang import Progress
+from harness.cell.job import Cell, CellJob
+from harness.cell.worker import INTERRUPTED, LOG_FILE, needs
 from harness.errors import LabError
+from harness.files import digests
 from harness.lab import namespace
-from harness.matrix import ahead
 from harness.matrix.admission import Admission
-from harness.matrix.ahead import WORKER
-from harness.matrix.cells import Cell, CellJob
-from harness.matrix.events import Event, Note, Phase, decode
-from harness.matrix.hang import Progress
-from harness.matrix.worker import INTERRUPTED, LOG_FILE, needs
-from harness.report.results import CAPTURE, DAMAGED, PLAN, CaseResult, CellFiles, CellResult
-from harness.report.status import Status
+from harness.results.record import CAPTURE, DAMAGED, PLAN, CaseResult, CellFiles, CellResult
+from harness.results.status import Status
 
 SILENCE_LIMIT = 300.0  # seconds without an event; every wait inside a worker has a shorter deadline of its own
 _AFTER_A_CASE = 240.0  # seconds for the verdict on a case that used all its time, and for a renewed driver

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from harness.cell.job import Cell
 from harness.errors import UsageError
-from harness.matrix.cells import Cell
 
 _COMPARED = re.compile(r"\s*(>=|<=|==|!=|<|>)?\s*([\w.+-]+)\s*$")
 

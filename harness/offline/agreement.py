@@ -11,8 +11,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from harness.capture.marker import SILENCE
-from harness.plan import Plan
-from harness.report.results import OWN
+from harness.results.record import OWN
+from harness.trace.trace_lines import Plan
 from harness.verify.closing import Closing
 from harness.verify.verdict import Status
 

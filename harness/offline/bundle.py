@@ -13,15 +13,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import digests, inside, ownership, removal
 from harness.errors import UsageError
+from harness.files import digests, inside, ownership, removal
 from harness.offline import agreement, recorded, sources
-from harness.offline.plan_file import read_plan
 from harness.offline.recorded import RecordedCell, RecordedRun
 from harness.offline.sources import Source
 from harness.offline.verify import FileVerdict, Reader, verify
-from harness.report.results import CAPTURE, FILE_NAME, PLAN, CellFiles, CellResult
-from harness.report.status import worst
+from harness.results.record import CAPTURE, FILE_NAME, PLAN, CellFiles, CellResult
+from harness.results.status import worst
+from harness.trace.trace_file import read_plan
 from harness.verify.verdict import Status
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.model.datagram import Prediction
-from harness.offline.stretches import Stretch
+from harness.offline.segments import Stretch
 from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Verdict
 
 

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from harness.capture import tshark
 from harness.capture.frames import Integrity
+from harness.capture.tshark import one_pass
 from harness.model.addresses import Cast
 from harness.model.datagram import ExpectedDatagram, Prediction
 from harness.model.site import Site
-from harness.offline.stretches import MOST_FRAMES, Splitter, Stretch
+from harness.offline.segments import MOST_FRAMES, Splitter, Stretch
 from harness.verify.judge import judge
 from harness.verify.verdict import CaseVerdict
 from harness.wsk.types import Address
@@ -22,7 +22,7 @@ def ask_tshark(capture: Path, stretches: Iterable[Stretch], *, whole_file: bool)
     stretches = list(stretches)
     kept = [frame for stretch in stretches for frame in stretch.kept]
     numbers = {frame.number for frame in kept}
-    known = tshark.dissect_file(capture, numbers) if whole_file else tshark.dissect_frames(kept)
+    known = one_pass.dissect_file(capture, numbers) if whole_file else one_pass.dissect_frames(kept)
     for stretch in stretches:
         stretch.kept = [replace(frame, dissection=known.get(frame.number)) for frame in stretch.kept]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from harness.capture import tshark
+from harness.capture.tshark import one_pass
 from harness.offline.cases import Part
 from harness.offline.verify import FileVerdict
 from harness.verify.explain import Explanation, explain, text, worth_explaining
@@ -76,7 +76,7 @@ def explain_some(verdict: FileVerdict, most: int) -> Iterator[Explanation]:
     predictions = [item for part in verdict.parts for item in part.predictions]
     for item in worth_explaining(finding for _, finding in verdict.findings)[:most]:
         frame = verdict.evidence.get(item.frame) if item.frame is not None else None
-        told = tshark.show([frame])[0] if frame is not None else ""
+        told = one_pass.show([frame])[0] if frame is not None else ""
         yield explain(item, predictions, frame, verdict.path, told)
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness import inside
 from harness.errors import UsageError
-from harness.report import reading
-from harness.report.results import SCHEMA, CellFiles
+from harness.files import inside
+from harness.results import reading
+from harness.results.record import SCHEMA, CellFiles
 from harness.verify.verdict import Status
 
 _RETRIES = ("retry", "first attempt")

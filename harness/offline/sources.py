@@ -16,10 +16,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from harness import inside, removal
 from harness.errors import UsageError
-from harness.report import reading
-from harness.report.results import CAPTURE, FILE_NAME, PLAN
+from harness.files import inside, removal
+from harness.results import reading
+from harness.results.record import CAPTURE, FILE_NAME, PLAN
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
 LARGEST_MEMBER = 512 << 20

@@ -13,17 +13,17 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from harness.capture import tshark
 from harness.capture.files import CaptureFile
 from harness.capture.frames import CapturedFrame, Integrity
+from harness.capture.tshark import one_pass
 from harness.model.site import Site
 from harness.offline import agreement
 from harness.offline.cases import Part, by_case
 from harness.offline.judged import ask_tshark, judged, troubles
-from harness.offline.plan_file import read_plan
-from harness.offline.stretches import Choice, Splitter
-from harness.plan import Plan
-from harness.report.status import worst
+from harness.offline.segments import Choice, Splitter
+from harness.results.status import worst
+from harness.trace.trace_file import read_plan
+from harness.trace.trace_lines import Plan
 from harness.verify.closing import Closing, closed
 from harness.verify.late import Late
 from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Status
@@ -98,15 +98,17 @@ def verify_plan(
     """The same for a plan that has been read already."""
     choice = choice or Choice()
     with CaptureFile(capture) as file:
-        exact = reader is Reader.TSHARK or (reader is Reader.AUTO and _size(capture) <= _SMALL and bool(tshark.find()))
+        exact = reader is Reader.TSHARK or (
+            reader is Reader.AUTO and _size(capture) <= _SMALL and bool(one_pass.find())
+        )
         splitter = Splitter(plan, site, replace(choice, bulk=choice.bulk and not exact))
         for batch in file.batches():
             splitter.feed(batch)
         notes: list[str] = []
-        if reader is Reader.TSHARK or tshark.find():
+        if reader is Reader.TSHARK or one_pass.find():
             stretches = [splitter.whole] if not splitter.marked else list(splitter.stretches.values())
             # tshark would put fragments of all interfaces together, so what was chosen is given to it alone.
-            whole_file = exact and tshark.reads(file.compression) and not choice.interface and choice.vlan is None
+            whole_file = exact and one_pass.reads(file.compression) and not choice.interface and choice.vlan is None
             ask_tshark(capture, stretches, whole_file=whole_file)
             asked = True
         else:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness import inside
 from harness.errors import UsageError
+from harness.files import inside
+from harness.files.removal import write_whole
 from harness.history.store import History
-from harness.removal import write_whole
 from harness.report import page_data
-from harness.report.results import CaseResult, CellResult, Results, RunInfo
-from harness.report.status import Status, worst
 from harness.report.table import closing_line
+from harness.results.record import CaseResult, CellResult, Results, RunInfo
+from harness.results.status import Status, worst
 
 FILE_NAME = "index.html"
 CONSOLE_LINES = 60

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from harness.files.removal import write_whole
 from harness.printable import line, xml
-from harness.removal import write_whole
-from harness.report.results import CaseResult, CellResult, Results
-from harness.report.status import Status
+from harness.results.record import CaseResult, CellResult, Results
+from harness.results.status import Status
 
 FILE_NAME = "junit.xml"
 

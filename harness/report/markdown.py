@@ -6,13 +6,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.printable import line
-from harness.report.groups import told
-from harness.report.results import Results
-from harness.report.status import Status
 from harness.report.table import closing_line
+from harness.results.groups import told
+from harness.results.record import Results
+from harness.results.status import Status
 
 if TYPE_CHECKING:
-    from harness.nightly.compare import Change, Comparison
+    from harness.history.compare import Change, Comparison
 
 FILE_NAME = "summary.md"
 _SIGN = {Status.PASSED: "✅", Status.FAILED: "❌", Status.INCONCLUSIVE: "❔", Status.SKIPPED: "⏭"}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from harness import inside
+from harness.files import inside
 from harness.history import questions
+from harness.history.answers import by_beginning
 from harness.history.store import History, sign
-from harness.history.tell import by_beginning
-from harness.report.groups import Trouble, grouped, looks
-from harness.report.results import CaseResult, CellResult, Results
-from harness.report.status import Status
 from harness.report.table import closing_line
+from harness.results.groups import Trouble, grouped, looks
+from harness.results.record import CaseResult, CellResult, Results
+from harness.results.status import Status
 
 _STATUSES = tuple(Status)
 _RUNS = 40

@@ -10,12 +10,12 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from harness.matrix.cells import Cell
-from harness.matrix.events import Collected, Event, Note, Phase
+from harness.cell.events import Collected, Event, Note, Phase
+from harness.cell.job import Cell
 from harness.printable import marked_up as escape
-from harness.report.results import CaseResult, CellResult
-from harness.report.status import Status
 from harness.report.table import STYLE
+from harness.results.record import CaseResult, CellResult
+from harness.results.status import Status
 
 
 class Watcher:

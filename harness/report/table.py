@@ -13,9 +13,9 @@ from rich.table import Table
 
 from harness.printable import line as line_of
 from harness.printable import marked_up as escape
-from harness.report.groups import Trouble, told
-from harness.report.results import CaseResult, CellResult, Results
-from harness.report.status import Status, worst
+from harness.results.groups import Trouble, told
+from harness.results.record import CaseResult, CellResult, Results
+from harness.results.status import Status, worst
 
 STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.INCONCLUSIVE: "yellow", Status.SKIPPED: "dim"}
 _ANY_WIDTH = 10_000

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import __version__, children, ownership, removal
+from harness import __version__, children
+from harness.files import ownership, removal
 from harness.setup.console import SetupError, run, say
 
 STAMP = "harness-setup.json"

@@ -13,16 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import modules
+from harness.cell import modules
+from harness.cell.job import CellJob
+from harness.cell.worker import INTERRUPTED, session, verdict
 from harness.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_USAGE
-from harness.matrix import catalogue
-from harness.matrix.cells import CellJob
-from harness.matrix.worker import INTERRUPTED, session, verdict
+from harness.guests import catalogue
 from harness.shell import terminal
 
 if TYPE_CHECKING:  # what is imported before the namespaces are entered must not be theirs
+    from harness.cell.start import Ready
     from harness.control.ssh import Shell
-    from harness.session.start import Ready
 
 _EXITS = {"driver": EXIT_FAILED, "user": EXIT_USAGE}
 

@@ -19,11 +19,11 @@ from harness.model.datagram import Prediction
 from harness.verify.bursts import BurstTracker
 from harness.verify.columns import Rows, firsts, groups
 from harness.verify.compare import observations
-from harness.verify.dissect import dissect
 from harness.verify.match import Begun, offload_finding
+from harness.verify.order import MOST, kind_of
+from harness.verify.parse import dissect
 from harness.verify.pattern import Pattern
 from harness.verify.seen import SeenDatagram
-from harness.verify.telling import MOST, kind_of
 from harness.verify.verdict import Finding, Kind, Verdict
 
 _TRIES = 64

@@ -14,7 +14,7 @@ from harness.model.addresses import mac_text
 from harness.model.datagram import ChecksumRule, ExpectedDatagram, Prediction
 from harness.model.frames import ChecksumField, Packet, encode
 from harness.verify.compare import Form, differences, layout_text
-from harness.verify.dissect import dissect
+from harness.verify.parse import dissect
 from harness.verify.seen import SeenDatagram, address_text
 from harness.verify.verdict import Finding, Verdict
 from harness.wsk.types import Endpoint, Family

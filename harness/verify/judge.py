@@ -17,11 +17,11 @@ from harness.verify import neighbours
 from harness.verify.agree import agree
 from harness.verify.background import Background
 from harness.verify.completions import judge_completions
-from harness.verify.dissect import dissect
 from harness.verify.forms import Scene
 from harness.verify.match import Begun, Matched, Matcher
+from harness.verify.order import limited, ordered
+from harness.verify.parse import dissect
 from harness.verify.seen import Other
-from harness.verify.telling import limited, ordered
 from harness.verify.verdict import CaseVerdict, DatagramCounts, Finding, Observation, Verdict
 from harness.wsk.operations import Step, named_addresses
 from harness.wsk.types import Address

@@ -9,8 +9,8 @@ from harness.capture.frames import CapturedFrame
 from harness.capture.origin import is_host
 from harness.model.datagram import Prediction
 from harness.model.site import Site
-from harness.verify.dissect import dissect
 from harness.verify.match import Matcher
+from harness.verify.parse import dissect
 from harness.verify.verdict import CaseVerdict, Finding, Verdict
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import ownership, removal, resources
+from harness import resources
 from harness.cache import blocks, document
+from harness.files import ownership, removal
 
 _RECORD = "capabilities.json"
 _FILES = "qemu/capabilities/*.xml"

@@ -13,8 +13,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from harness import ownership, removal, resources
+from harness import resources
 from harness.errors import LabError
+from harness.files import ownership, removal
 
 QEMU = "qemu-system-x86_64"
 _SCRIPT = Path(__file__).with_name("confine.py")

@@ -25,10 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import ownership, removal, resources
+from harness import resources
 from harness.cache import durable, manifest
 from harness.cache.manifest import DamagedError, Depth
 from harness.errors import LabError
+from harness.files import ownership, removal
 
 STATE, RAM, MANIFEST = "state", "ram", manifest.NAME
 LIMIT_BYTES = 6 << 30

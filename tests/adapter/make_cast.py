@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from harness import resources
-from harness.drivers import build
+from harness.driver_build import build
 
 HERE = Path(__file__).parent / "cast"
 INCLUDE = resources.root() / "drivers" / "include"

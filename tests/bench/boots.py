@@ -16,8 +16,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness import removal
-from harness.images.wine import WineImage
+from harness.files import removal
+from harness.guests.wine.wine_image import WineImage
 
 READY = "harness-guest: ready"
 _LABGRID = """

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import plan as plans
-from harness import removal
 from harness.capture.marker import Edge
+from harness.files import removal
 from harness.model.frames import encode
+from harness.trace import trace_lines as plans
 from harness.wsk import operations as op
 from tests.corpus import containers as made
 from tests.corpus.containers import Record

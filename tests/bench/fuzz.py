@@ -7,18 +7,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.capture import tshark
+from harness.capture.tshark import one_pass
 from tests.corpus.hostile import run as feed
 
 
 def run(folder: Path, frames: int) -> dict[str, Any]:
     """Judge ``frames`` mutated captures, with our own readers alone, each in columns and one by one."""
-    find, tshark.find = tshark.find, lambda: ""
+    find, one_pass.find = one_pass.find, lambda: ""
     start = time.monotonic()
     try:
         counts = feed(range(frames), folder)
     finally:
-        tshark.find = find
+        one_pass.find = find
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     return {
         "benchmark": "fuzz",

@@ -58,11 +58,11 @@ def told(found: dict[str, float]) -> str:
 def inside(nic: str, rounds: int) -> dict[str, float]:
     """The same, in namespaces of its own."""
     work = namespace.enter(keep=(resources.PACKAGE.parent, Path(sys.prefix), resources.cache()))
+    from harness.cell.driver import WSKCTL
     from harness.control.ssh import Shell
     from harness.control.wskctl import WskCtl
+    from harness.guests import catalogue
     from harness.lab.network import CONTROL_GUEST, LabNetwork
-    from harness.matrix import catalogue
-    from harness.session.driver import WSKCTL
     from harness.vm.domain import DomainSpec, domain_xml
     from harness.vm.libvirt import Connection
     from harness.vm.machine import Machine

@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from harness import removal
-from harness.images import wine
+from harness.files import removal
+from harness.guests.wine import wine_image
 from tests.bench import boots, restores
 
 READY = "harness-guest: ready"
@@ -50,9 +50,9 @@ def harness_run(nic: str, *options: str) -> tuple[float, dict[str, float], str]:
     return first, cell["timings"], cell["facts"].get("start", cell["reason"])
 
 
-def image() -> wine.WineImage:
+def image() -> wine_image.WineImage:
     """The guest's image."""
-    found = wine.find()
+    found = wine_image.find()
     if found is None:
         raise SystemExit("build the image first: harness image build wine")
     return found

@@ -19,12 +19,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 from harness import children
-from harness.capture import links, tshark
+from harness.capture import links
 from harness.capture.files import CaptureFile
 from harness.capture.frames import CapturedFrame
+from harness.capture.tshark import one_pass
 from harness.errors import UsageError
 from harness.verify.agree import agree
-from harness.verify.dissect import dissect
+from harness.verify.parse import dissect
 
 _FIELDS = ("frame.number", "frame.len", "frame.cap_len", "frame.time_epoch", "eth.fcs")
 _SECONDS = 300.0
@@ -94,7 +95,7 @@ def theirs(path: Path) -> Reading:
     """Tshark's reading."""
     fields = [word for name in _FIELDS for word in ("-e", name)]
     done = subprocess.run(
-        [tshark.find(), "-n", "-r", str(path.absolute()), "-T", "fields", *fields],
+        [one_pass.find(), "-n", "-r", str(path.absolute()), "-T", "fields", *fields],
         env=children.wireshark_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -153,7 +154,7 @@ def _meaning(path: Path, mine: Reading) -> str:
     if len(whole) < len(mine.frames):
         return ""  # fragments of which one is cut are put together by neither
     datagrams = dissect(whole).datagrams
-    said = tshark.dissect_file(path, {seen.frame for seen in datagrams})
+    said = one_pass.dissect_file(path, {seen.frame for seen in datagrams})
     known = {frame.number: replace(frame, dissection=said.get(frame.number)) for frame in whole}
     return next(iter(agree(datagrams, known).doubts), "")
 
@@ -177,7 +178,7 @@ def compare(path: Path) -> str:
 
 def main(arguments: list[str]) -> int:
     """Compare each file of the folders; 1 when one differs, 2 when there is nothing to compare."""
-    if not arguments or not tshark.find():
+    if not arguments or not one_pass.find():
         print("usage: python -m tests.corpus.compare FOLDER..., with tshark installed", file=sys.stderr)
         return 2
     counts: Counter[str] = Counter()

@@ -18,7 +18,7 @@ from harness.capture.marker import Edge
 from harness.model.checksum import internet_checksum
 from harness.model.frames import ChecksumField, encode
 from harness.model.predict import predict
-from harness.offline.stretches import Choice
+from harness.offline.segments import Choice
 from harness.verify.verdict import Status, Verdict
 from tests.corpus import containers as made
 from tests.corpus.containers import Record

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness import plan as plans
 from harness.errors import HarnessError
 from harness.model.predict import predict
-from harness.offline.stretches import Choice
+from harness.offline.segments import Choice
 from harness.offline.verify import FileVerdict, Reader, verify_plan
+from harness.trace import trace_lines as plans
 from harness.wsk import operations as op
 from tests.corpus import containers as made
 from tests.corpus.containers import Record

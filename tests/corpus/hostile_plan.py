@@ -14,11 +14,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from harness import plan as plans
-from harness import plan_end
 from harness.errors import HarnessError
 from harness.offline.output import to_json, to_text
 from harness.offline.verify import FileVerdict, Reader, verify
+from harness.trace import trace_end
+from harness.trace import trace_lines as plans
 from harness.verify.closing import Closing
 from harness.wsk import operations as op
 from tests.corpus.hostile import PLAN, sound
@@ -152,7 +152,7 @@ def mutated(seed: int, plan: plans.Plan) -> str:
         else:
             alike = [value for value in STRANGE if type(value) is type(holder[last])]
             holder[last] = random.choice(alike if alike and what < 0.8 else STRANGE)
-    end = plan_end.End()
+    end = trace_end.End()
     out = []
     for line in lines:
         text = json.dumps(line)

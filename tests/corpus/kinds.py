@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from harness.offline.stretches import Choice
+from harness.offline.segments import Choice
 from harness.verify.verdict import Verdict
 from tests.corpus import containers as made
 from tests.corpus.containers import Record

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import plan as plans
 from harness.capture.marker import Edge, Marker
 from harness.model.addresses import mac_bytes
 from harness.model.predict import predict
 from harness.model.site import Site
+from harness.trace import trace_lines as plans
 from harness.wsk import operations as op
 from harness.wsk.types import AF_INET6
 from tests.corpus.containers import Record

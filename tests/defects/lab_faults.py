@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import pytest
 
-from harness import removal
 from harness.api import Wire, Wsk
-from harness.defects.inside import capture, guest_shell, kill, processes
+from harness.files import removal
+from harness.selftest.defects.inside import capture, guest_shell, kill, processes
 
 
 def in_guest(command: str) -> None:

@@ -17,9 +17,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.api import Wire, Wsk, pattern
-from harness.defects.inside import capture, guest_shell, lab, tap
-from harness.defects.relay import FAULTS, relay
 from harness.lab.network import DUT_BRIDGE, DUT_NIC_MAC, SPARE_END
+from harness.selftest.defects.inside import capture, guest_shell, lab, tap
+from harness.selftest.defects.relay import FAULTS, relay
 
 SEED = 5
 _ATTACH_FILTER, _DETACH_FILTER = 26, 27  # of <asm-generic/socket.h>

@@ -11,8 +11,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from harness import ownership, removal, resources
-from harness.images import closure, kernel, packages
+from harness import resources
+from harness.files import ownership, removal
+from harness.guests.wine import closure, kernel, packages
 from tests.unit import windows_kit
 
 HERE = Path(__file__).parent / "standin"

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from harness import resources
-from harness.images import wine
+from harness.guests.wine import wine_image
 from tests.adapter.make_cast import HERE, make
 
 SECONDS = 300
 
 
 def test_a_foreign_driver_passes_its_suite_through_its_adapter(tmp_path: Path) -> None:
-    if wine.find() is None:
+    if wine_image.find() is None:
         pytest.skip("the Wine guest's image is not built: harness image build wine")
     driver = make(tmp_path)
     folder = tmp_path / "run"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.matrix import ahead
-from harness.matrix.cells import Cell, CellJob
+from harness.cell import ahead
+from harness.cell.job import Cell, CellJob
 
 KILLED = """
 import os, sys, time
-from harness.matrix import ahead
+from harness.cell import ahead
 ahead.begin(["run"])
 print(ahead._waiting.pid, flush=True)
 time.sleep(60)

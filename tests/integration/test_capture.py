@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.capture import dumpcap, marker, pcapng, tshark
-from harness.capture.dissect import Dissector
+from harness.capture import dumpcap, marker, pcapng
 from harness.capture.dumpcap import Record
 from harness.capture.frames import CapturedFrame, Checksum
 from harness.capture.marker import Edge, Marker, MarkerSender
 from harness.capture.pcapng import PcapngReader
 from harness.capture.session import CaptureSession
+from harness.capture.tshark import one_pass
+from harness.capture.tshark.live import Dissector
 from harness.errors import LabError
 from harness.lab.network import DUT_BRIDGE, DUT_NIC_MAC, LabNetwork
 from harness.model.addresses import mac_bytes
@@ -352,10 +353,10 @@ def test_a_file_that_lies_is_a_lab_error(tmp_path: Path, at: int, value: int, co
 def test_tshark_shows_each_of_several_frames_under_its_own_number() -> None:
     made = {17: datagram(b"first"), 4: datagram(b"second one")}
     frames = [CapturedFrame(number, number * 10**9, data, len(data)) for number, data in made.items()]
-    first, second = tshark.show(frames)
+    first, second = one_pass.show(frames)
     assert first.startswith(f"Frame 17: {len(made[17])} bytes on wire")
     assert second.startswith(f"Frame 4: {len(made[4])} bytes on wire")
     assert "Data (5 bytes)" in first
     assert "Data (10 bytes)" in second
     assert "Data (10 bytes)" not in first
-    assert tshark.show([]) == []
+    assert one_pass.show([]) == []

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import nics, ownership, removal, resources
+from harness import nics, resources
+from harness.files import ownership, removal
 from harness.lab import namespace
 from harness.lab.network import LabNetwork
 from harness.vm.confine import USER

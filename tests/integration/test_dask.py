@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from harness import __version__, resources
+from harness.cell.events import Event
+from harness.cell.job import Cell, CellJob
 from harness.errors import LabError, UsageError
 from harness.matrix import certificates, remote
-from harness.matrix.cells import Cell, CellJob
-from harness.matrix.events import Event
 from harness.matrix.scheduler import Scheduler, parse
-from harness.report.results import CellResult
-from harness.report.status import Status
+from harness.results.record import CellResult
+from harness.results.status import Status
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install 'wsk-harness[dask]'")
 

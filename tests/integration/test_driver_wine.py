@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from harness.control.wskctl import WskCtl
-from harness.drivers.build import build
+from harness.driver_build.build import build
 from harness.wsk import abi, layouts
 from harness.wsk import operations as ops
 from harness.wsk.types import AF_INET, AF_INET6, Endpoint, Mdl, WskBuf

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from harness import resources
-from harness.drivers import build as drivers
+from harness.cell.job import Cell, CellJob, HostLab
+from harness.cell.run import run_cell
+from harness.driver_build import build as drivers
 from harness.errors import LabError
-from harness.images import wine
+from harness.guests.wine import wine_image
 from harness.lab import dhcp, namespace
 from harness.lab.growth import Growth
 from harness.lab.host_network import HostNetwork
 from harness.lab.network import CONTROL_GUEST, CONTROL_NIC_MAC, LabNetwork
 from harness.lab.process import Child
-from harness.matrix.cells import Cell, CellJob, HostLab
-from harness.report.status import Status
-from harness.session.cell import run_cell
+from harness.results.status import Status
 from harness.vm.libvirt import QEMU_CONF, embedded_uri
 
 
@@ -64,7 +64,7 @@ def host(tmp_path: Path) -> Iterator[LabNetwork]:
 
 @pytest.mark.lab
 def test_a_cell_runs_on_existing_bridges_and_leaves_them(tmp_path: Path, daemon: str, host: LabNetwork) -> None:
-    image = wine.find()
+    image = wine_image.find()
     if image is None:
         pytest.skip("the Wine image is not built yet; `harness run` builds it")
     build = drivers.build()

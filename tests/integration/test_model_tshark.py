@@ -15,7 +15,7 @@ import pytest
 
 from harness.capture import pcapng
 from harness.capture.frames import CapturedFrame, Checksum
-from harness.capture.tshark import dissect_file
+from harness.capture.tshark.one_pass import dissect_file
 from harness.model.addresses import mac_bytes
 from harness.model.frames import MAX_PAYLOAD, Packet, encode
 from harness.wsk.types import AF_INET, Address, Endpoint, Family

@@ -15,8 +15,8 @@ import pytest
 
 from harness.history.store import opened
 from harness.report import html
-from harness.report.results import Attempt, CaseResult, CellResult, Results, RunInfo
-from harness.report.status import Status, worst
+from harness.results.record import Attempt, CaseResult, CellResult, Results, RunInfo
+from harness.results.status import Status, worst
 from harness.verify.verdict import Finding, Verdict
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import resources
-from harness.images import wine
+from harness.guests.wine import wine_image
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = resources.suite() / "test_destination.py"
@@ -23,7 +23,7 @@ SECONDS = 240.0  # for the longest phase of a cold run on a busy host
 
 @pytest.fixture(autouse=True)
 def image() -> None:
-    if wine.find() is None:
+    if wine_image.find() is None:
         pytest.skip("the Wine image is not built yet; `harness image build wine` builds it")
 
 

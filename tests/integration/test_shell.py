@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness import resources
-from harness.images import wine
+from harness.guests.wine import wine_image
 
 SHELL = [sys.executable, "-m", "harness", "shell", "--no-install", "--nic", "e1000"]
 SECONDS = 120.0
@@ -21,7 +21,7 @@ SECONDS = 120.0
 
 @pytest.fixture(autouse=True)
 def image() -> None:
-    if wine.find() is None:
+    if wine_image.find() is None:
         pytest.skip("the Wine image is not built yet; `harness image build wine` builds it")
 
 

@@ -13,14 +13,14 @@ import pytest
 from harness.capture.marker import Edge, Marker
 from harness.capture.origin import Direction
 from harness.capture.session import CaptureSession
-from harness.defects.relay import SENDERS, relay
+from harness.cell.large import judge_large
 from harness.lab.network import DUT_BRIDGE, SPARE_PORT, LabNetwork
 from harness.lab.reserved import ReservedFrames
 from harness.model.addresses import mac_bytes
 from harness.offline.verify import Reader, verify_plan
-from harness.plan import Header, Plan
-from harness.report.status import Status
-from harness.session.large import judge_large
+from harness.results.status import Status
+from harness.selftest.defects.relay import SENDERS, relay
+from harness.trace.trace_lines import Header, Plan
 from harness.verify.judge import judge
 from harness.verify.verdict import Verdict
 from harness.wsk import operations as op

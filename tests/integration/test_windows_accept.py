@@ -9,13 +9,13 @@ from typing import cast
 
 import pytest
 
-from harness.accept import observations, steps
-from harness.accept.bench import Bench
-from harness.guests.windows import WindowsGuest
-from harness.images import wine
+from harness.accept import steps
+from harness.accept.rig import Bench
+from harness.guests import catalogue, observations
+from harness.guests.windows.windows_guest import WindowsGuest
+from harness.guests.wine import wine_image
 from harness.lab import dhcp
 from harness.lab.network import CONTROL_BRIDGE, CONTROL_GUEST, CONTROL_NIC_MAC, LabNetwork
-from harness.matrix import catalogue
 from harness.model.profile import LINUX, WINDOWS, Situation
 from harness.vm import accelerator
 from harness.vm.libvirt import Connection
@@ -25,7 +25,7 @@ from tests.unit.windows_kit import need
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     need("osslsigncode", "x86_64-w64-mingw32-gcc", "dnsmasq", "tshark")
-    image = wine.find()
+    image = wine_image.find()
     if image is None:
         pytest.skip("the Wine guest's image is not built")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))

@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness import nics
-from harness.images.windows import machine, seed
-from harness.images.windows.answer import Answer
-from harness.images.windows.releases import releases
+from harness.guests.windows import machine, seed
+from harness.guests.windows.answer import Answer
+from harness.guests.windows.releases import releases
 from harness.lab.network import LabNetwork
 from harness.vm.domain import DomainSpec, domain_xml
 from harness.vm.libvirt import Connection

@@ -18,8 +18,8 @@ import pytest
 
 from harness import resources
 from harness.errors import LabError
-from harness.images import cache
-from harness.images.windows import build, phases
+from harness.guests import cache
+from harness.guests.windows import build, phases
 from tests.integration import standin_kit
 from tests.unit.test_seed import openssh_zip
 from tests.unit.windows_kit import need
@@ -70,7 +70,7 @@ def qemus(name: str) -> list[int]:
 CHILD = """
 import sys
 from pathlib import Path
-from harness.images.windows import build
+from harness.guests.windows.windows_guest import build
 folder = Path(sys.argv[1])
 build._require_space = lambda *_: None
 made = build.Request("ws2022", folder / "media-good.iso", openssh=folder / "OpenSSH-Win64.zip", edition="2",

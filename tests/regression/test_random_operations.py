@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.api import Wsk
-from harness.walker import Walker
+from harness.selftest.walk import Walker
 from harness.wsk.walk import Move, from_json, moves, shrink, to_json
 
 SEED = int(os.environ.get("WSK_WALK_SEED", "20260"))

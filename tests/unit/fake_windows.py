@@ -22,8 +22,8 @@ import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from paramiko.sftp import SFTP_NO_SUCH_FILE, SFTP_OP_UNSUPPORTED
 
-from harness.guests import powershell
-from harness.images.keys import KeyPair
+from harness.guests.keys import KeyPair
+from harness.guests.windows import powershell
 from tests.ssh_kit import Punctual
 
 OEM = "cp850"

@@ -13,7 +13,7 @@ import pytest
 
 from harness import resources
 from harness.control import wskctl
-from harness.drivers import build
+from harness.driver_build import build
 from harness.errors import Failure
 from harness.wsk import abi, generate, layouts, table
 from harness.wsk import operations as ops

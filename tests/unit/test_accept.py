@@ -10,15 +10,17 @@ from typing import cast
 
 import pytest
 
-from harness.accept import command, observations, probes, report, run, steps
-from harness.accept.bench import Bench
+from harness.accept import probes, report, run, steps
 from harness.accept.report import Acceptance, StepResult
+from harness.accept.rig import Bench
 from harness.accept.steps import Found, Step
 from harness.capture.frames import CapturedFrame
+from harness.cli import accept
 from harness.errors import AwaitTimeout, Failure, LabError, UsageError
+from harness.guests import observations
 from harness.model.predict import predict
 from harness.model.profile import WINDOWS, Mark, Situation
-from harness.report.status import Status
+from harness.results.status import Status
 from harness.wsk import operations as op
 from harness.wsk.operations import Bind, Close, Open, Outcome
 from harness.wsk.types import Completion
@@ -55,10 +57,10 @@ def test_every_step_settles_something_and_has_a_name_of_its_own() -> None:
 
 
 def test_the_list_says_what_each_step_settles(capsys: pytest.CaptureFixture[str]) -> None:
-    command.show_list()
+    accept.show_list()
     said = capsys.readouterr().out
     assert all(step.id in said and step.settles in said for step in steps.STEPS)
-    command.show_list(as_json=True)
+    accept.show_list(as_json=True)
     assert [row["id"] for row in json.loads(capsys.readouterr().out)["steps"]] == [step.id for step in steps.STEPS]
 
 

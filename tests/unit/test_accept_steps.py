@@ -15,16 +15,17 @@ from typing import cast
 
 import pytest
 
-from harness.accept import observations, steps
-from harness.accept.bench import Bench
+from harness.accept import steps
+from harness.accept.rig import Bench
 from harness.capture.frames import CapturedFrame
+from harness.cell.keeper import GuestKeeper
 from harness.control.ssh import Shell
-from harness.drivers import build as drivers
-from harness.drivers import sign
+from harness.driver_build import build as drivers
+from harness.driver_build import sign
 from harness.errors import Failure, LabError
-from harness.guests.windows import WindowsGuest, WindowsImage
+from harness.guests import observations
+from harness.guests.windows.windows_guest import WindowsGuest, WindowsImage
 from harness.model.site import Site
-from harness.session.keeper import GuestKeeper
 from harness.vm.libvirt import Event
 from harness.wsk import operations as op
 from tests.unit.fake_windows import FakeWindows, Server

@@ -10,8 +10,8 @@ from unittest.mock import Mock, call
 
 import pytest
 
-from harness import adapters
-from harness.adapter import DriverAdapter, completed, not_offered
+from harness.cell import adapter_names
+from harness.cell.adapter import DriverAdapter, completed, not_offered
 from harness.errors import Failure, LabError, UsageError
 from harness.wsk import operations as ops
 from harness.wsk import status as nt
@@ -25,23 +25,23 @@ WHOLE = f"{GOOD}    def execute(self, operations): ...\n"
 def test_an_adapter_is_found_in_a_module_and_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(WHOLE)
-    assert adapters.find("tests.adapter.cast_adapter:CastAdapter").service == "udpcast"
-    assert adapters.find(f"{file}:Mine").service == "mine"
-    assert adapters.file_of(f"{file}:Mine") == file
-    assert adapters.file_of("mine:Mine") is None
+    assert adapter_names.find("tests.adapter.cast_adapter:CastAdapter").service == "udpcast"
+    assert adapter_names.find(f"{file}:Mine").service == "mine"
+    assert adapter_names.file_of(f"{file}:Mine") == file
+    assert adapter_names.file_of("mine:Mine") is None
 
 
 def test_a_files_name_is_made_absolute_and_a_modules_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert adapters.absolute("mine.py:Mine") == f"{tmp_path}/mine.py:Mine"
-    assert adapters.absolute("my.module:Mine") == "my.module:Mine"
-    assert adapters.absolute("") == ""
+    assert adapter_names.absolute("mine.py:Mine") == f"{tmp_path}/mine.py:Mine"
+    assert adapter_names.absolute("my.module:Mine") == "my.module:Mine"
+    assert adapter_names.absolute("") == ""
 
 
 def test_an_adapter_moves_with_its_file() -> None:
-    assert adapters.moved("/a/mine.py:Mine", Path("/b")) == "/b/mine.py:Mine"
-    assert adapters.moved("my.module:Mine", Path("/b")) == "my.module:Mine"
-    assert adapters.moved("", Path("/b")) == ""
+    assert adapter_names.moved("/a/mine.py:Mine", Path("/b")) == "/b/mine.py:Mine"
+    assert adapter_names.moved("my.module:Mine", Path("/b")) == "my.module:Mine"
+    assert adapter_names.moved("", Path("/b")) == ""
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_an_adapter_moves_with_its_file() -> None:
 )
 def test_a_wrong_name_is_wrong_usage(wrong: str) -> None:
     with pytest.raises(UsageError, match="adapter"):
-        adapters.find(wrong)
+        adapter_names.find(wrong)
 
 
 @pytest.mark.parametrize("text", ["x = (", "raise RuntimeError('no licence')", "1 / 0", GOOD])
@@ -65,12 +65,12 @@ def test_a_file_that_makes_no_adapter_is_wrong_usage(text: str, tmp_path: Path) 
     file = tmp_path / "mine.py"
     file.write_text(text)
     with pytest.raises(UsageError, match=r"adapter .*mine\.py:Mine"):
-        adapters.find(f"{file}:Mine")
+        adapter_names.find(f"{file}:Mine")
 
 
 def test_a_class_of_another_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="not derived"):
-        adapters.find("pathlib:Path")
+        adapter_names.find("pathlib:Path")
 
 
 def test_the_outcomes_that_an_adapter_gives() -> None:

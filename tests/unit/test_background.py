@@ -15,7 +15,7 @@ from harness.model.checksum import folded_sum
 from harness.model.frames import encode
 from harness.model.predict import predict
 from harness.model.profile import LINUX, WINDOWS, StackProfile
-from harness.report.status import Status
+from harness.results.status import Status
 from harness.verify.judge import judge
 from harness.verify.verdict import CaseVerdict, Verdict
 from harness.wsk.types import Endpoint

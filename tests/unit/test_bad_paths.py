@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import run_app
-from harness.report.results import CellResult, Results, RunInfo, write
-from harness.report.status import Status
+from harness.cli.app import run_app
+from harness.results.record import CellResult, Results, RunInfo, write
+from harness.results.status import Status
 from tests.corpus import hostile
 from tests.corpus.story import write_plan
 

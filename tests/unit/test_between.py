@@ -9,18 +9,19 @@ from typing import Any, cast
 
 import pytest
 
-from harness import plan as plans
-from harness.capture import pcapng, tshark
+from harness.capture import pcapng
 from harness.capture.frames import CapturedFrame, Dissection
 from harness.capture.marker import Marker
 from harness.capture.origin import Direction
 from harness.capture.session import CaptureSession
+from harness.capture.tshark import one_pass
+from harness.cell.session import Session
 from harness.errors import Failure
 from harness.model.addresses import mac_bytes
 from harness.offline.verify import Reader, verify_plan
-from harness.report.results import UNLOAD
-from harness.report.status import Status
-from harness.session.session import Session
+from harness.results.record import UNLOAD
+from harness.results.status import Status
+from harness.trace import trace_lines as plans
 from harness.verify.closing import Closing
 from harness.wsk import operations as op
 from tests.corpus.story import SITE, frames
@@ -113,7 +114,7 @@ class Live:
 
 @pytest.fixture
 def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Live:
-    monkeypatch.setattr(tshark, "find", lambda: "")
+    monkeypatch.setattr(one_pass, "find", lambda: "")
     return Live(tmp_path)
 
 

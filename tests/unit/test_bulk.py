@@ -15,7 +15,7 @@ from harness.capture.frames import Integrity
 from harness.model.frames import ChecksumField, encode
 from harness.model.profile import WINDOWS
 from harness.model.site import Site
-from harness.verify import telling
+from harness.verify import order
 from harness.verify.bulk import Bulk
 from harness.verify.judge import judge
 from harness.verify.verdict import CaseVerdict
@@ -105,7 +105,7 @@ def test_an_unknown_source_port_is_learned(six: bool, tmp_path: Path) -> None:
 
 
 def test_partial_checksums_are_counted_and_told_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "MOST", 10)
+    monkeypatch.setattr(order, "MOST", 10)
     monkeypatch.setattr("harness.verify.bulk.MOST", 10)
     plan = burst()
     verdict, left = both(plan, frames(plan, checksum=ChecksumField.PARTIAL), tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import resources
-from harness.drivers import build
+from harness.driver_build import build
 
 DRIVERS = resources.root() / "drivers"
 FOLDERS = ("wsksend", "netio", "verifier", "wskctl")

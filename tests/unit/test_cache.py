@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import removal
 from harness.cache import blocks, document, durable, manifest
 from harness.cache.manifest import DamagedError, Depth
+from harness.files import removal
 
 MIB = 1 << 20
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import cell_files, ownership, removal
 from harness.capture.session import RECORD
+from harness.cell import cell_files, hang, worker
+from harness.cell.job import JOB_FILE
+from harness.cell.run import CONSOLE, DOMAIN
+from harness.cell.suite import SUITE_LOG
 from harness.errors import UsageError
-from harness.matrix import hang, worker
-from harness.matrix.cells import JOB_FILE
-from harness.report.results import CAPTURE, PLAN
-from harness.session.cell import CONSOLE, DOMAIN
-from harness.session.suite import SUITE_LOG
+from harness.files import ownership, removal
+from harness.results.record import CAPTURE, PLAN
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import children, modules, resources
-from harness.capture import pcapng, tshark
+from harness import children, resources
+from harness.capture import pcapng
 from harness.capture.frames import CapturedFrame, Checksum
+from harness.capture.tshark import one_pass
+from harness.cell import modules
 
 SHADOWS = ("queue.py", "platform.py", "random.py", "re.py", "harness/__init__.py")
 # Functions that start a process; a module named alone starts processes by anything that it has.
@@ -137,15 +139,15 @@ def test_the_users_modules_go_from_interpreter_to_interpreter(monkeypatch: pytes
 
 
 def test_settings_of_wireshark_change_no_dissection(hostile: Path, tmp_path: Path) -> None:
-    if not tshark.find():
+    if not one_pass.find():
         pytest.skip("tshark is not installed")
     frame = CapturedFrame(1, 0, DATAGRAM, len(DATAGRAM))
     (tmp_path / "one.pcapng").write_bytes(pcapng.section("lo") + pcapng.packet(frame))
-    for said in (tshark.dissect_file(tmp_path / "one.pcapng", {1}), tshark.dissect_frames([frame])):
+    for said in (one_pass.dissect_file(tmp_path / "one.pcapng", {1}), one_pass.dissect_frames([frame])):
         assert said[1].payload == b"abcd"
         assert said[1].udp_checksum is Checksum.GOOD
         assert said[1].expert == ()
-    (shown,) = tshark.show([frame])
+    (shown,) = one_pass.show([frame])
     assert "User Datagram Protocol" in shown
     assert "Frame check sequence" not in shown
 
@@ -154,7 +156,7 @@ def test_what_lies_where_a_person_stands_stands_for_no_module(tmp_path: Path) ->
     for name in SHADOWS:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("raise SystemExit('shadowed')\n")
-    argv = children.python("harness.matrix.worker", str(tmp_path / "none"))
+    argv = children.python("harness.cell.worker", str(tmp_path / "none"))
     worker = children.start_worker(argv, folder=tmp_path, stderr=subprocess.PIPE)
     said = worker.communicate()[1].decode()
     assert "FileNotFoundError" in said, said

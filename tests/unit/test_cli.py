@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from harness import resources
-from harness.cli import run_app
+from harness.cell.job import Cell
+from harness.cli.app import run_app
 from harness.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, LabError, UsageError
 from harness.matrix import launch
-from harness.matrix.cells import Cell
 from harness.report.progress import Watcher
-from harness.report.results import CaseResult, CellResult, Results, RunInfo, write
-from harness.report.status import Status
+from harness.results.record import CaseResult, CellResult, Results, RunInfo, write
+from harness.results.status import Status
 
 Capture = pytest.CaptureFixture[str]
 
@@ -46,7 +46,7 @@ def one_line(capsys: Capture) -> str:
 
 
 def test_help_is_quick_and_needs_no_lab() -> None:
-    code = "import sys; from harness.cli import run_app; run_app(['--help']); print(sorted(sys.modules))"
+    code = "import sys; from harness.cli.app import run_app; run_app(['--help']); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=resources.PACKAGE.parent, capture_output=True, text=True)
     assert "Usage: harness" in done.stdout
     loaded = done.stdout.splitlines()[-1]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import plan as plans
 from harness.capture.marker import Edge
 from harness.offline.bundle import differing
 from harness.offline.verify import FileVerdict, Reader, verify
-from harness.report.results import CaseResult, CellResult
-from harness.report.status import Status
+from harness.results.record import CaseResult, CellResult
+from harness.results.status import Status
+from harness.trace import trace_lines as plans
 from harness.verify.closing import Closing
 from harness.verify.verdict import Finding, Verdict
 from harness.wsk.operations import Accounts, SendTo

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import Config, line_of, load
+from harness.cli.config import Config, line_of, load
 from harness.errors import EXIT_USAGE, UsageError
-from harness.matrix.cells import WindowsOptions
+from harness.guests.windows.options import WindowsOptions
 
 
 def write(folder: Path, text: str) -> Path:

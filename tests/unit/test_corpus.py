@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.capture import tshark
 from harness.capture.frames import CapturedFrame, Dissection
+from harness.capture.tshark import one_pass
 from harness.offline import verify as offline
 from harness.offline.verify import Reader
 from tests.corpus.check import check, told
@@ -29,7 +29,7 @@ def test_the_corpus_is_large_enough_and_its_names_are_its_own() -> None:
 
 @pytest.mark.parametrize("name", CORPUS)
 def test_a_damaged_capture_gets_its_verdict(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tshark, "find", lambda: "")
+    monkeypatch.setattr(one_pass, "find", lambda: "")
     item = CORPUS[name]
     in_columns = check(item, tmp_path, Reader.FAST)
     one_by_one = check(replace(item, choice=replace(item.choice, bulk=False)), tmp_path, Reader.FAST)
@@ -44,8 +44,8 @@ def test_only_what_deviates_is_looked_at_one_by_one(tmp_path: Path, monkeypatch:
         asked.extend(frame.number for frame in frames)
         return {}
 
-    monkeypatch.setattr(tshark, "find", lambda: "/usr/bin/tshark")
-    monkeypatch.setattr(tshark, "dissect_frames", dissect_frames)
+    monkeypatch.setattr(one_pass, "find", lambda: "/usr/bin/tshark")
+    monkeypatch.setattr(one_pass, "dissect_frames", dissect_frames)
     path = tmp_path / "burst-bit-ttl"
     item = CORPUS[path.name]
     path.write_bytes(item.content)

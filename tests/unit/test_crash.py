@@ -11,14 +11,14 @@ import pytest
 
 from harness import resources
 from harness.capture.frames import CapturedFrame
-from harness.crash import bugcheck, collect
-from harness.crash.bugcheck import Bugcheck
-from harness.crash.detect import Evidence, Kind, judge
-from harness.crash.examine import examine
-from harness.crash.fingerprint import Module, fingerprint
 from harness.errors import LabError
-from harness.guests import powershell
 from harness.guests.silence import noise
+from harness.guests.windows import powershell
+from harness.guests.windows.crash import bugcheck, collect
+from harness.guests.windows.crash.bugcheck import Bugcheck
+from harness.guests.windows.crash.detect import Evidence, Kind, judge
+from harness.guests.windows.crash.examine import examine
+from harness.guests.windows.crash.fingerprint import Module, fingerprint
 
 D1 = Bugcheck(0xD1, (0xFFFFC08112345678, 2, 1, 0xFFFFF80312341ABC))
 EVENT_1001 = (

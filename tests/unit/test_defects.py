@@ -9,14 +9,14 @@ import pytest
 
 from harness import resources
 from harness.accept.steps import NO_UNLOAD
-from harness.defects import table
-from harness.defects.judge import judge, named
-from harness.drivers.edited import Edit
+from harness.driver_build.edited import Edit
+from harness.driver_verifier import findings as verifier
+from harness.driver_verifier.rules import RULES
 from harness.errors import UsageError
-from harness.report.results import CaseResult, CellResult
-from harness.report.status import Status
-from harness.verifier import findings as verifier
-from harness.verifier.rules import RULES
+from harness.results.record import CaseResult, CellResult
+from harness.results.status import Status
+from harness.selftest.defects import table
+from harness.selftest.defects.judge import judge, named
 from harness.verify.verdict import Finding, Verdict
 
 DEFECTS = table.load()

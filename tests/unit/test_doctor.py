@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor
 from harness.cache import document, manifest
-from harness.doctor import Check, Level
 from harness.errors import EXIT_LAB, EXIT_PASSED, EXIT_USAGE, LabError
+from harness.setup import doctor
 from harness.setup.debian import Package
+from harness.setup.doctor import Check, Level
 
 SOUND = (Check("disk", Level.OK, "much"), Check("KVM", Level.NOTE, "slow", "buy one"))
 ILL = (*SOUND, Check("tun", Level.MISSING, "closed", "open it"))

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import removal, resources
+from harness import resources
 from harness.cache import manifest
-from harness.drivers import build as building
-from harness.drivers import edited
-from harness.drivers.build import DriverBuild, build
+from harness.driver_build import build as building
+from harness.driver_build import edited
+from harness.driver_build.build import DriverBuild, build
 from harness.errors import LabError
+from harness.files import removal
 
 SOURCES = resources.root() / "drivers"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pefile
 import pytest
 
-from harness.drivers.build import DriverBuild, build
-from harness.drivers.check import Point, check
+from harness.driver_build.build import DriverBuild, build
+from harness.driver_build.check import Point, check
 
 
 @pytest.fixture(scope="module")

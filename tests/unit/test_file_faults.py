@@ -9,17 +9,17 @@ from typing import Any, cast
 
 import pytest
 
-from harness import digests
-from harness import plan as plans
-from harness.capture import tshark
 from harness.capture.marker import Edge
-from harness.defects import file_faults
-from harness.defects.faults import CASE
-from harness.defects.file_faults import FAULTS, CleanRun, FileFault
-from harness.defects.judge import Row
-from harness.defects.run import Runner
-from harness.report.results import CAPTURE, PLAN, CaseResult, CellFiles, CellResult
-from harness.report.status import Status
+from harness.capture.tshark import one_pass
+from harness.files import digests
+from harness.results.record import CAPTURE, PLAN, CaseResult, CellFiles, CellResult
+from harness.results.status import Status
+from harness.selftest.defects import file_faults
+from harness.selftest.defects.faults import CASE
+from harness.selftest.defects.file_faults import FAULTS, CleanRun, FileFault
+from harness.selftest.defects.judge import Row
+from harness.selftest.defects.run import Runner
+from harness.trace import trace_lines as plans
 from harness.verify.closing import Closing
 from tests.corpus import containers
 from tests.corpus.containers import Record
@@ -58,7 +58,7 @@ class ByHand:
 
 @pytest.fixture
 def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CleanRun:
-    monkeypatch.setattr(tshark, "find", lambda: "")
+    monkeypatch.setattr(one_pass, "find", lambda: "")
     return CleanRun(cast(Runner, ByHand(tmp_path)), tmp_path / "files")
 
 

@@ -14,15 +14,16 @@ from typing import Any
 
 import pytest
 
-from harness import inside
-from harness.capture import tshark
-from harness.cli import run_app
+from harness.capture.tshark import one_pass
+from harness.cli.app import run_app
 from harness.errors import UsageError
+from harness.files import inside
 from harness.matrix import merge, overview
 from harness.offline import recorded, sources
-from harness.report import html, junit, results
-from harness.report.results import CaseResult, CellResult, load
-from harness.report.status import Status
+from harness.report import html, junit
+from harness.results import record
+from harness.results.record import CaseResult, CellResult, load
+from harness.results.status import Status
 from tests.unit.test_whole import CAPTURE, PLAN, a_run, edit_plan, edit_record, replayed, without
 
 SECRET = "only root may read this"
@@ -54,7 +55,7 @@ FILES = (
 
 @pytest.fixture(autouse=True)
 def _no_tshark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tshark, "find", lambda: "")
+    monkeypatch.setattr(one_pass, "find", lambda: "")
 
 
 def merged(capsys: pytest.CaptureFixture[str], *folders: Path, output: Path) -> tuple[int, str]:
@@ -308,7 +309,7 @@ def test_a_strange_value_anywhere_in_a_record_is_read_or_refused(tmp_path: Path)
             with contextlib.suppress(UsageError):
                 recorded.parsed(content, "x")
             with contextlib.suppress(UsageError):
-                junit.render(results.from_bytes(content, "x"))
+                junit.render(record.from_bytes(content, "x"))
 
 
 def test_a_record_that_is_too_large(
@@ -397,7 +398,7 @@ def test_no_hard_link_is_packed(name: str, tmp_path: Path, capsys: pytest.Captur
 def test_a_plan_that_is_too_large(
     limit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"harness.offline.plan_file.{limit}", 100)
+    monkeypatch.setattr(f"harness.trace.trace_file.{limit}", 100)
     cell = a_run(tmp_path) / "cells/wine--e1000"
     assert run_app(["verify", str(cell / CAPTURE), "--plan", str(cell / PLAN)]) == 2
     assert "is too large" in capsys.readouterr().err

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import plan
-from harness.capture import tshark
 from harness.capture.marker import Edge, Marker, decode, on_wire
+from harness.capture.tshark import one_pass
 from harness.errors import HarnessError, UsageError
 from harness.model.site import Site
 from harness.offline.verify import FileVerdict
+from harness.trace import trace_lines
 from harness.wsk.operations import Close, Outcome, Step
 from tests.corpus import containers as made
 from tests.corpus import hostile_plan
@@ -23,7 +23,7 @@ from tests.corpus.story import SITE
 
 @pytest.fixture(autouse=True)
 def _no_tshark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tshark, "find", lambda: "")
+    monkeypatch.setattr(one_pass, "find", lambda: "")
 
 
 def test_mutated_captures_get_an_error_or_a_verdict(tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_a_site_with_a_strange_number_is_refused(key: str, value: object) -> Non
 
 def test_a_name_with_half_a_surrogate_pair_is_written_and_found_again() -> None:
     step = Step(1, "test_\udcff.py::test", Close(1), Outcome())
-    line = plan.step_line(step)
+    line = trace_lines.step_line(step)
     assert line.isascii()
-    assert plan.parse([plan.header_line(plan.Header("r", "linux")), line]).steps == (step,)
+    assert trace_lines.parse([trace_lines.header_line(trace_lines.Header("r", "linux")), line]).steps == (step,)
     found = decode(Marker(bytes(16), 1, Edge.START, 1, step.case).encode(bytes(6)))
     assert found is not None
     assert found.name == on_wire(step.case) == "test_\\udcff.py::test"

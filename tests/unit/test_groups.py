@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.report.groups import Trouble, grouped, told
+from harness.results.groups import Trouble, grouped, told
 
 SIZES = "t.py::test_sizes"
 

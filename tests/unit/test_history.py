@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import LabError, UsageError
-from harness.history import questions, tell
+from harness.history import answers, questions
 from harness.history.store import FILE_NAME, History, asked, opened, tolerated
-from harness.report.results import UNLOAD, Attempt, CaseResult, CellResult, Results, RunInfo
-from harness.report.status import Status, worst
+from harness.results.record import UNLOAD, Attempt, CaseResult, CellResult, Results, RunInfo
+from harness.results.status import Status, worst
 from harness.verify.verdict import Finding, Verdict
 
 Opening = Callable[[Path], AbstractContextManager[History]]
@@ -94,7 +94,7 @@ def test_runs_without_the_case_are_counted(history: History) -> None:
 
 
 def told(history: History, limit: int = 20) -> list[str]:
-    return tell.lines(tell.collect(history, case="", guest="", nic="", limit=limit), "", limit)
+    return answers.lines(answers.collect(history, case="", guest="", nic="", limit=limit), "", limit)
 
 
 def test_failures_are_told_by_the_run_that_they_began_with(history: History) -> None:
@@ -143,9 +143,9 @@ def test_estimates_leave_out_cells_that_came_to_no_end(history: History) -> None
 
 def test_the_trends_of_several_cases_are_told_each_by_itself(history: History) -> None:
     fill(history, night(1, a=P, a_long=F), night(2, a=I, a_long=P))
-    both = tell.lines(tell.collect(history, case="test_a", guest="", nic="", limit=9), "test_a")
+    both = answers.lines(answers.collect(history, case="test_a", guest="", nic="", limit=9), "test_a")
     assert both[-2:] == ["  .?  wine x e1000: t.py::test_a", "  F.  wine x e1000: t.py::test_a_long"]
-    one = tell.lines(tell.collect(history, case="test_a_long", guest="", nic="", limit=9), "test_a_long")
+    one = answers.lines(answers.collect(history, case="test_a_long", guest="", nic="", limit=9), "test_a_long")
     assert one[-1] == "  F.  wine x e1000"
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from harness import resources
+from harness.cell.identity import prefix
+from harness.cell.job import Cell, CellJob
+from harness.cell.suite import run_suite
 from harness.errors import UsageError
-from harness.matrix.cells import Cell, CellJob
-from harness.matrix.identity import prefix
-from harness.session.suite import run_suite
 from tests.unit.test_session_case import Cell as StandIn
 
 BODY = "def test_a(wsk):\n    assert {}\n"

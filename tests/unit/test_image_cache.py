@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import removal
 from harness.cache.manifest import Depth
 from harness.errors import LabError
-from harness.images import cache
+from harness.files import removal
+from harness.guests import cache
 
 
 @pytest.fixture(autouse=True)

@@ -14,19 +14,20 @@ import pytest
 
 from harness import resources
 from harness.errors import LabError, UsageError
-from harness.images import assembly, cache, kernel, keys, packages, prefix, wine
+from harness.guests import cache, keys
+from harness.guests.wine import assembly, kernel, packages, prefix, wine_image
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> wine.Recipe:
+def recipe(tmp_path: Path) -> wine_image.Recipe:
     shutil.copytree(resources.root() / "images" / "wine", tmp_path / "wine")
     (tmp_path / "netio.sys").write_bytes(b"one")
-    return wine.Recipe(
+    return wine_image.Recipe(
         tmp_path / "wine", tmp_path / "netio.sys", packages.Sources("stable", ("deb http://example main",))
     )
 
 
-def test_the_key_changes_with_every_input(recipe: wine.Recipe) -> None:
+def test_the_key_changes_with_every_input(recipe: wine_image.Recipe) -> None:
     seen = {recipe.inputs()}
     assert recipe.inputs() in seen, "the same input gives the same key"
     for file in sorted(recipe.folder.iterdir()):
@@ -44,7 +45,7 @@ def test_the_recipe_names_every_file_that_the_builder_reads() -> None:
     folder = resources.root() / "images" / "wine"
     programs = {
         Path(name).with_suffix(".c").name
-        for name in wine.Recipe(folder, folder, packages.Sources("", ())).table["wine"]["own_programs"]
+        for name in wine_image.Recipe(folder, folder, packages.Sources("", ())).table["wine"]["own_programs"]
     }
     assert {*assembly.SCRIPTS, *programs, "recipe.toml", "initramfs-init"} == {file.name for file in folder.iterdir()}
 
@@ -134,35 +135,37 @@ def test_keys_are_what_ssh_software_reads(tmp_path: Path) -> None:
     assert pair.public_line != keys.KeyPair.generate().public_line
 
 
-@pytest.mark.parametrize("name", [wine.KERNEL, wine.INITRD, wine.DISK, wine.KEY, cache.MANIFEST])
+@pytest.mark.parametrize(
+    "name", [wine_image.KERNEL, wine_image.INITRD, wine_image.DISK, wine_image.KEY, cache.MANIFEST]
+)
 def test_a_half_written_image_is_built_again_once_and_that_is_said(
-    recipe: wine.Recipe, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    recipe: wine_image.Recipe, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(wine, "_require_amd64", lambda: None)
+    monkeypatch.setattr(wine_image, "_require_amd64", lambda: None)
     monkeypatch.setattr(cache, "require_space", lambda _: None)
     built: list[str] = []
 
-    def make(recipe: wine.Recipe, folder: Path, progress: object) -> cache.Entry:
+    def make(recipe: wine_image.Recipe, folder: Path, progress: object) -> cache.Entry:
         built.append("built")
         (folder / "out").mkdir()
-        for file in (wine.KERNEL, wine.INITRD, wine.DISK, wine.KEY):
+        for file in (wine_image.KERNEL, wine_image.INITRD, wine_image.DISK, wine_image.KEY):
             (folder / "out" / file).write_bytes(b"content" * 100)
         facts = {"guest": "wine", "key": "k", "inputs": recipe.inputs(), "host_public_key": "h", "cmdline": "c"}
         return cache.publish(folder / "out", "wine-k", facts)
 
-    monkeypatch.setattr(wine, "_build", make)
+    monkeypatch.setattr(wine_image, "_build", make)
     said: list[str] = []
-    image = wine.build(said.append, recipe=recipe)
-    assert wine.build(said.append, recipe=recipe) == image
+    image = wine_image.build(said.append, recipe=recipe)
+    assert wine_image.build(said.append, recipe=recipe) == image
     path = image.kernel.with_name(name)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(LabError, match=r"was damaged|is not in"):
-        wine.load("k")
-    again = wine.build(said.append, recipe=recipe)
-    assert again.kernel.with_name(wine.KEY).read_bytes() == b"content" * 100
-    assert wine.build(said.append, recipe=recipe) == wine.load("k") == again
+        wine_image.load("k")
+    again = wine_image.build(said.append, recipe=recipe)
+    assert again.kernel.with_name(wine_image.KEY).read_bytes() == b"content" * 100
+    assert wine_image.build(said.append, recipe=recipe) == wine_image.load("k") == again
     assert len(built) == 2
     (line,) = said
     assert "wine-k was damaged" in line

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.capture import tshark
 from harness.capture.files import CaptureFile
+from harness.capture.tshark import one_pass
 from harness.errors import UsageError
 from harness.offline.verify import Reader
 from tests.corpus import containers as made
@@ -47,7 +47,7 @@ def test_what_wireshark_skips_has_none(name: str, tmp_path: Path) -> None:
 
 
 def test_a_finding_names_the_frame_that_wireshark_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tshark, "find", lambda: "")
+    monkeypatch.setattr(one_pass, "find", lambda: "")
     item = next(item for item in kinds() if item.name == "journal-blocks-failed")
     _, finding = check(item, tmp_path, Reader.FAST).findings[0]
     plain = 2 + 3  # the live marker, the start marker, and the third datagram of the case

@@ -10,12 +10,12 @@ import pytest
 
 from harness.capture.clock import Clock
 from harness.capture.frames import CapturedFrame, Integrity
-from harness.defects import faults
+from harness.cell.lab import cut_links, taps, unvouched
 from harness.model.checksum import folded_sum
 from harness.model.predict import predict
-from harness.report.results import CaseResult, CellResult
-from harness.report.status import Status
-from harness.session.lab import cut_links, taps, unvouched
+from harness.results.record import CaseResult, CellResult
+from harness.results.status import Status
+from harness.selftest.defects import faults
 from harness.verify.forms import Scene
 from harness.verify.judge import doubts_of, judge
 from harness.verify.late import Late

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.cell.job import JOB_FILE, CellJob
 from harness.errors import LabError, UsageError
 from harness.matrix import launch
 from harness.matrix import run as matrix
-from harness.matrix.cells import JOB_FILE, CellJob
 from harness.report.progress import Watcher
-from harness.report.results import load
-from harness.report.status import Status
+from harness.results.record import load
+from harness.results.status import Status
 
 WORKER = """
 import json, sys

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.cell.job import Cell, CellJob
+from harness.cell.suite import SUITE_LOG, run_suite
 from harness.control.wskctl import WskCtl
+from harness.driver_verifier.findings import Symbols, findings, parse
 from harness.errors import LabError
-from harness.matrix.cells import Cell, CellJob
-from harness.report.results import OWN, UNLOAD
-from harness.report.status import Status
-from harness.session.suite import SUITE_LOG, run_suite
-from harness.verifier.findings import Symbols, findings, parse
+from harness.results.record import OWN, UNLOAD
+from harness.results.status import Status
 from harness.verify.verdict import Finding
 from harness.wsk import operations as op
 from tests.unit.test_driver_wskctl import Relay, driver
@@ -527,7 +527,7 @@ def test_what_a_thread_raises_after_the_last_test_is_no_pass(suite: Suite) -> No
 
 
 def test_an_unload_that_never_ends_is_ended(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.session.session.CALL_SECONDS", 0.2)
+    monkeypatch.setattr("harness.cell.session.CALL_SECONDS", 0.2)
     suite.run(GOOD)
     suite.cell.session.end(lambda: time.sleep(60))
     last = suite.cell.session.results[-1]

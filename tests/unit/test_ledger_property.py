@@ -9,12 +9,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from harness import removal
+from harness.cell.suite import _THREADS
+from harness.files import removal
 from harness.model.predict import predict
-from harness.plan import Header, Plan, lines, parse
-from harness.report.results import OWN
-from harness.report.status import Status
-from harness.session.suite import _THREADS
+from harness.results.record import OWN
+from harness.results.status import Status
+from harness.trace.trace_lines import Header, Plan, lines, parse
 from harness.verify.closing import closed
 from harness.verify.verdict import CaseVerdict
 from tests.unit.test_ledger import HEAD, Suite

@@ -10,7 +10,7 @@ import pytest
 from harness import children
 
 
-@pytest.mark.parametrize("module", ["harness.session.session", "harness.session.cell", "harness.verify.judge"])
+@pytest.mark.parametrize("module", ["harness.cell.session", "harness.cell.run", "harness.verify.judge"])
 def test_numpy_is_not_loaded(module: str) -> None:
     code = f"import sys, {module}; sys.exit('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-P", "-c", code], env=children.tool_environment(), check=False)

@@ -12,14 +12,15 @@ from typing import Any, cast
 
 import pytest
 
-from harness.capture import streams, tshark
+from harness.capture import streams
 from harness.capture.files import CaptureFile
+from harness.capture.tshark import one_pass
+from harness.cell.alive import SIGN, signs_of_life
+from harness.cell.events import decode
 from harness.control import wskctl
 from harness.errors import LabError, UsageError
 from harness.lab import file_limit
 from harness.lab.file_limit import FileLimit
-from harness.matrix.events import decode
-from harness.session.alive import SIGN, signs_of_life
 from harness.vm import machine
 from harness.vm.domain import BootSpec, DomainSpec
 from harness.vm.libvirt import Connection, Event
@@ -76,10 +77,10 @@ def test_a_tshark_that_says_nothing_new_is_ended_and_named(
     silent = tmp_path / "tshark"
     silent.write_text(f"#!/bin/sh\nexec {program}\n")
     silent.chmod(0o755)
-    monkeypatch.setattr(tshark, "find", lambda: str(silent))
-    monkeypatch.setattr(tshark, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(one_pass, "find", lambda: str(silent))
+    monkeypatch.setattr(one_pass, "SILENCE_SECONDS", 0.2)
     with pytest.raises(LabError, match=r"said nothing new of .*capture for 0 s"):
-        tshark.dissect_file(tmp_path / "capture", {1})
+        one_pass.dissect_file(tmp_path / "capture", {1})
 
 
 def test_a_file_that_grows_without_end_ends_its_writer_once_a_look(tmp_path: Path) -> None:

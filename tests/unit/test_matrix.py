@@ -17,15 +17,16 @@ from typing import Any
 
 import pytest
 
+from harness.cell.events import Begun, Collected, Event, Note, Phase, decode, encode
+from harness.cell.hang import innermost
+from harness.cell.job import Cell, CellJob
+from harness.cell.worker import verdict
 from harness.errors import AwaitTimeout, Failure, HarnessError, Interrupted, LabError, UsageError
-from harness.matrix import catalogue
+from harness.guests import catalogue
+from harness.guests.windows.options import WindowsOptions
 from harness.matrix import run as matrix
-from harness.matrix.cells import Cell, CellJob, WindowsOptions
-from harness.matrix.events import Begun, Collected, Event, Note, Phase, decode, encode
-from harness.matrix.hang import innermost
-from harness.matrix.worker import verdict
-from harness.report.results import CaseResult, CellFiles, CellResult
-from harness.report.status import Status
+from harness.results.record import CaseResult, CellFiles, CellResult
+from harness.results.status import Status
 from harness.verify.verdict import DatagramCounts
 
 CELL = Cell("wine", "e1000")

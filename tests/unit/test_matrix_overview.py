@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import run_app
+from harness.cell.job import Cell
+from harness.cli.app import run_app
 from harness.matrix import overview
-from harness.matrix.cells import Cell
-from harness.report.results import CaseResult, CellResult, Results, RunInfo, write
-from harness.report.status import Status
+from harness.results.record import CaseResult, CellResult, Results, RunInfo, write
+from harness.results.status import Status
 
 
 def record(folder: Path, started: str, nic: str, status: Status) -> None:

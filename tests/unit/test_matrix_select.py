@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import run_app
+from harness.cell.job import Cell, CellJob
+from harness.cli.app import run_app
 from harness.errors import LabError, UsageError
-from harness.matrix import catalogue
+from harness.guests import catalogue
 from harness.matrix.admission import Admission, longest_first, need_mib
-from harness.matrix.cells import Cell, CellJob
 from harness.matrix.select import Planned, Requirement, chosen, holds, plan
 
 CELLS = [Cell("wine", "e1000"), Cell("wine", "e1000+mtu=9000"), Cell("windows", "e1000"), Cell("wine", "pcnet", "new")]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from harness.capture.frames import Integrity
 from harness.verify import likeness, nearest
 from harness.verify.compare import Slot
-from harness.verify.dissect import dissect
 from harness.verify.judge import judge
+from harness.verify.parse import dissect
 from harness.verify.seen import SeenDatagram
 from harness.verify.shifted import contained
 from harness.verify.verdict import Status, Verdict

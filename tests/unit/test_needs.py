@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from harness import resources
-from harness.defects import faults, needs, table
+from harness.selftest.defects import faults, needs, table
 from tests.corpus.damages import corpus
 
 NARROW = 60

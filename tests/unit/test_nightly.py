@@ -18,15 +18,16 @@ import pytest
 from rich.console import Console
 
 from harness.errors import LabError, UsageError
+from harness.history import known
+from harness.history.compare import compare
 from harness.history.questions import Before
 from harness.matrix import bisect, launch, merge, retry
 from harness.matrix import run as matrix
-from harness.nightly import examples, keep, known, night
-from harness.nightly.compare import compare
+from harness.matrix.nightly import examples, keep, night
 from harness.report import markdown
 from harness.report.progress import Watcher
-from harness.report.results import UNLOAD, Attempt, CaseResult, CellResult, Results, RunInfo, load, write
-from harness.report.status import Status
+from harness.results.record import UNLOAD, Attempt, CaseResult, CellResult, Results, RunInfo, load, write
+from harness.results.status import Status
 from harness.verify.verdict import Finding, Verdict
 
 P, F, I = Status.PASSED, Status.FAILED, Status.INCONCLUSIVE  # noqa: E741
@@ -199,7 +200,7 @@ from datetime import datetime, UTC
 from pathlib import Path
 from rich.console import Console
 from harness.matrix import launch, run as matrix
-from harness.nightly import keep, night
+from harness.matrix.nightly import keep, night
 from harness.report import facts
 from harness.report.progress import Watcher
 matrix.command = lambda job_file, **_: [sys.executable, "-c", {worker!r}, str(job_file)]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.capture import tshark
-from harness.cli import run_app
+from harness.capture.tshark import one_pass
+from harness.cli.app import run_app
 from tests.corpus.damages import corpus
 from tests.corpus.story import write_plan
 
@@ -18,7 +18,7 @@ CORPUS = {item.name: item for item in corpus()}
 
 @pytest.fixture(autouse=True)
 def _no_tshark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tshark, "find", lambda: "")
+    monkeypatch.setattr(one_pass, "find", lambda: "")
 
 
 def files(folder: Path, name: str) -> tuple[str, str]:

@@ -45,7 +45,7 @@ def test_closed_streams_and_full_disks(streams: str, code: str, tmp_path: Path) 
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_hang_up_ends_a_command_in_order_unless_nohup_ignores_it(ignored: bool, tmp_path: Path) -> None:
     program = (
-        "import os, signal\nfrom harness import cli\n"
+        "import os, signal\nfrom harness.cli import app as cli\n"
         f"{'signal.signal(signal.SIGHUP, signal.SIG_IGN)' if ignored else ''}\n"
         "cli.app.command('hang')(lambda: os.kill(os.getpid(), signal.SIGHUP))\n"
         "raise SystemExit(cli.run_app(['hang']))\n"

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import ownership
-from harness.cli import run_app
+from harness.cli.app import run_app
 from harness.errors import EXIT_USAGE
-from harness.matrix import catalogue, launch
-from harness.report.results import CellResult, Results, RunInfo, write
-from harness.report.status import Status
+from harness.files import ownership
+from harness.guests import catalogue
+from harness.matrix import launch
+from harness.results.record import CellResult, Results, RunInfo, write
+from harness.results.status import Status
 
 COMMANDS = (
     "run -o theirs",

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import plan
 from harness.errors import UsageError
 from harness.model.site import Site
+from harness.trace import trace_lines
 from harness.verify.closing import Closing
 from harness.verify.verdict import Finding, Verdict
 from harness.wsk import operations as op
@@ -67,9 +67,9 @@ steps = st.builds(op.Step, words, st.text(max_size=20), operations, outcomes)
 
 @given(steps)
 def test_a_step_is_read_back_as_it_was_written(step: op.Step) -> None:
-    line = plan.step_line(step)
+    line = trace_lines.step_line(step)
     assert "\n" not in line
-    assert plan.parse([plan.header_line(plan.Header("r", "linux")), line]).steps == (step,)
+    assert trace_lines.parse([trace_lines.header_line(trace_lines.Header("r", "linux")), line]).steps == (step,)
 
 
 closings = st.builds(
@@ -88,9 +88,9 @@ closings = st.builds(
 
 @given(st.lists(steps, max_size=5, unique_by=lambda step: step.number), st.lists(closings, max_size=3))
 def test_a_plan_is_read_back_as_it_was_written(some: list[op.Step], ends: list[Closing]) -> None:
-    header = plan.Header("run-1", "linux", site().to_json(), "wine/e1000")
-    whole = plan.Plan(header, tuple(sorted(some, key=lambda step: step.number)), tuple(ends))
-    again = plan.parse(plan.lines(whole))
+    header = trace_lines.Header("run-1", "linux", site().to_json(), "wine/e1000")
+    whole = trace_lines.Plan(header, tuple(sorted(some, key=lambda step: step.number)), tuple(ends))
+    again = trace_lines.parse(trace_lines.lines(whole))
     assert again == whole
     assert Site.from_json(again.header.site) == site()
 
@@ -99,7 +99,7 @@ def written() -> list[str]:
     made = Plan()
     made.socket()
     made.send(b"hello", "192.0.2.1")
-    return list(plan.lines(plan.Plan(plan.Header("r", "linux"), tuple(made.steps))))
+    return list(trace_lines.lines(trace_lines.Plan(trace_lines.Header("r", "linux"), tuple(made.steps))))
 
 
 def changed(line: str, **values: Any) -> str:  # noqa: ANN401 - JSON
@@ -146,14 +146,14 @@ def test_a_bad_line_is_named_in_one_line(index: int, bad: str, says: str) -> Non
     lines = written()
     lines[index] = bad
     with pytest.raises(UsageError) as caught:
-        plan.parse(lines)
+        trace_lines.parse(lines)
     assert says in caught.value.line()
     assert "\n" not in caught.value.line()
 
 
 def test_an_empty_plan_is_refused() -> None:
     with pytest.raises(UsageError, match="it is empty"):
-        plan.parse([])
+        trace_lines.parse([])
 
 
 @given(st.integers(1, 4), st.data())
@@ -162,7 +162,7 @@ def test_no_line_brings_anything_but_a_usage_error(index: int, data: st.DataObje
     at_byte = data.draw(st.integers(0, len(lines[index]) - 1))
     lines[index] = lines[index][:at_byte] + data.draw(st.characters()) + lines[index][at_byte + 1 :]
     try:
-        plan.parse(lines)
+        trace_lines.parse(lines)
     except UsageError as error:
         message = error.line()
     else:
@@ -172,7 +172,7 @@ def test_no_line_brings_anything_but_a_usage_error(index: int, data: st.DataObje
 
 def test_defaults_are_left_out_of_a_line() -> None:
     step = op.Step(1, "c", op.SendTo(1, WskBuf.of(b"\x01\x02"), at("192.0.2.1")), op.Outcome())
-    assert json.loads(plan.step_line(step)) == {
+    assert json.loads(trace_lines.step_line(step)) == {
         "step": 1,
         "case": "c",
         "operation": {

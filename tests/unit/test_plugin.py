@@ -9,12 +9,12 @@ from typing import cast
 
 import pytest
 
+from harness.cell.ledger import Ending
+from harness.cell.pytest_plugin import CellPlugin
+from harness.cell.session import Session
+from harness.cell.threads import Threads
 from harness.errors import HarnessError, LabError
-from harness.pytest_plugin import CellPlugin
-from harness.report.status import Status
-from harness.session.ledger import Ending
-from harness.session.session import Session
-from harness.session.threads import Threads
+from harness.results.status import Status
 
 
 class FakeSession:
@@ -64,7 +64,7 @@ def run(folder: Path, session: FakeSession, *arguments: str, body: str = BODY) -
     return pytest.main([*quiet, *arguments, str(file)], plugins=[CellPlugin(cast(Session, session))])
 
 
-@pytest.mark.parametrize("arguments", [("-p", "no:harness"), ("-p", "harness.pytest_plugin", "-p", "no:harness")])
+@pytest.mark.parametrize("arguments", [("-p", "no:harness"), ("-p", "harness.cell.pytest_plugin", "-p", "no:harness")])
 def test_a_cell_gives_its_own_driver_and_network(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     session = FakeSession()
     assert run(tmp_path, session, *arguments) == 0

@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from harness import printable
-from harness.matrix.cells import Cell
-from harness.offline import command
+from harness.cell.job import Cell
+from harness.cli import offline
 from harness.offline.bundle import Change, Replayed
 from harness.report import junit, markdown, table
 from harness.report.progress import Watcher
-from harness.report.results import CaseResult, CellResult, Results, RunInfo, load, write
-from harness.report.status import Status
+from harness.results.record import CaseResult, CellResult, Results, RunInfo, load, write
+from harness.results.status import Status
 
 EVIL = (
     "x\npassed       wine--e1000",
@@ -94,7 +94,7 @@ def test_a_replay_forges_no_line(
         f"cell {text}", None, Status.INCONCLUSIVE, f"why {text}", (Change(text, text, text),), (text,), (text,)
     )
     monkeypatch.setattr("harness.offline.bundle.replay", lambda *arguments: iter([bad]))
-    command.replay(Path("x"), pack=False, output=None, reader="auto", as_json=False)
+    offline.replay(Path("x"), pack=False, output=None, reader="auto", as_json=False)
     out = capsys.readouterr().out
     assert unseen(out) == set()
     assert not any(line.startswith("passed") for line in out.splitlines())

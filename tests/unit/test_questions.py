@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.history.store import opened
-from harness.report.results import CellResult, Results, RunInfo, write
-from harness.report.status import Status
+from harness.results.record import CellResult, Results, RunInfo, write
+from harness.results.status import Status
 
 QUESTIONS = (
     "matrix",

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import ownership, removal
 from harness.errors import UsageError
-from harness.removal import RefusedError
+from harness.files import ownership, removal
+from harness.files.removal import RefusedError
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +154,7 @@ def test_a_scratch_folder_goes_and_a_link_in_it_is_not_followed(tmp_path: Path) 
 
 def test_what_a_killed_process_left_goes_and_what_a_living_one_has_stays(own: Path) -> None:
     program = (
-        "import os, sys\nfrom pathlib import Path\nfrom harness import removal\n"
+        "import os, sys\nfrom pathlib import Path\nfrom harness.files import removal\n"
         "with removal.scratch('.build-', beside=Path(sys.argv[1])) as folder:\n"
         "    (folder / 'x').touch(); print(folder, flush=True)\n"
         "    sys.stdin.read(); os.kill(os.getpid(), 9)\n"
@@ -181,7 +181,7 @@ def test_leftovers_in_a_strangers_folder_are_not_swept(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_claimed_by_one_at_a_time(tmp_path: Path) -> None:
-    program = "import sys, pathlib\nfrom harness import ownership\nownership.claim(pathlib.Path(sys.argv[1]))\n"
+    program = "import sys, pathlib\nfrom harness.files import ownership\nownership.claim(pathlib.Path(sys.argv[1]))\n"
     words = [sys.executable, "-c", program, str(tmp_path / "out")]
     with ownership.claimed(tmp_path / "out"), ownership.claimed(tmp_path / "out"):
         second = subprocess.run(words, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Only ``harness.removal`` removes, truncates or renames over files: the source of every module is held to that."""
+"""Only ``harness.files.removal`` removes, truncates or renames over files: every module's source is held to that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 METHODS = {"rmtree", "unlink", "rmdir", "removedirs", "rename", "renames", "move", "truncate", "ftruncate"}
 """Names that are forbidden whatever they are called on, as a function that is handed on, too."""
 REMOVERS = {"TemporaryDirectory"}
-"""Classes that remove by themselves what they made; ``harness.removal.scratch`` stands in for them."""
+"""Classes that remove by themselves what they made; ``harness.files.removal.scratch`` stands in for them."""
 OF_OS = {"remove", "replace"}
 """Names that are forbidden on ``os`` only, or where they were imported from it: other values have methods so called."""
 WORDS = {"rm", "rmdir", "unlink", "shred"}
@@ -21,13 +21,13 @@ WORDS = {"rm", "rmdir", "unlink", "shred"}
 TMP_PATH = "files below pytest's tmp_path, which the test made itself"
 ALLOWED = {
     # module: what it may call, and why
-    "harness/removal.py": ({"rmtree", "rmdir", "unlink", "rename", "truncate"}, "the one place"),
-    "harness/ownership.py": ({"os.replace", "unlink"}, "writes the marker that removal itself relies on"),
+    "harness/files/removal.py": ({"rmtree", "rmdir", "unlink", "rename", "truncate"}, "the one place"),
+    "harness/files/ownership.py": ({"os.replace", "unlink"}, "writes the marker that removal itself relies on"),
     "setup.py": ({"rmtree"}, "empties a folder of setuptools' own build tree, before the package can be imported"),
-    "harness/nightly/night.py": ({"truncate"}, "empties a lock file of the harness's cache that it holds open"),
+    "harness/matrix/nightly/night.py": ({"truncate"}, "empties a lock file of the harness's cache that it holds open"),
     "harness/vm/sparse.py": ({"truncate"}, "sets the length of a file that it has just made, by mode x"),
-    "harness/images/assembly.py": ({"truncate"}, "sets the length of a file that it has just made"),
-    "harness/images/windows/media.py": ({"truncate"}, "sets the length of a file in a scratch folder of its own"),
+    "harness/guests/wine/assembly.py": ({"truncate"}, "sets the length of a file that it has just made"),
+    "harness/guests/windows/media.py": ({"truncate"}, "sets the length of a file in a scratch folder of its own"),
     "tests/integration/standin_kit.py": ({"rename", "truncate"}, TMP_PATH),
     "tests/integration/test_vm.py": ({"unlink"}, TMP_PATH),
     "tests/unit/test_closing.py": ({"unlink"}, TMP_PATH),
@@ -52,7 +52,7 @@ def imported(tree: ast.AST) -> dict[str, str]:
 
 
 def forbidden(node: ast.AST, names: dict[str, str]) -> str:
-    """What a node uses that only ``harness.removal`` may; empty for nothing."""
+    """What a node uses that only ``harness.files.removal`` may; empty for nothing."""
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
         owner = node.value.id if isinstance(node.value, ast.Name) else ""
         if owner == "os" and node.attr in OF_OS:
@@ -99,7 +99,7 @@ def test_no_module_removes_by_itself() -> None:
         allowed, _why = ALLOWED.get(name, (set(), ""))
         seen = calls(ast.parse(path.read_text(encoding="utf-8")))
         wrong += [f"{name}:{line}: {call}" for line, call in seen if call not in allowed]
-    assert wrong == [], "use harness.removal"
+    assert wrong == [], "use harness.files.removal"
 
 
 def test_every_exception_is_still_needed() -> None:

@@ -14,13 +14,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
+from harness.cell.events import Collected, Phase
+from harness.cell.job import Cell
 from harness.history.store import opened
-from harness.matrix.cells import Cell
-from harness.matrix.events import Collected, Phase
 from harness.report import html, junit, table
 from harness.report.progress import Watcher
-from harness.report.results import CaseResult, CellResult, Results, RunInfo
-from harness.report.status import Status
+from harness.results.record import CaseResult, CellResult, Results, RunInfo
+from harness.results.status import Status
 from harness.verify.verdict import Finding, Verdict
 
 FINDING = Finding(Verdict.ALTERED, 7, 3, "udp.dstport", "9000", "10275", "<b>expected</b>\nseen [red]")

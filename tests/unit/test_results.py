@@ -8,19 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EXIT_FAILED, EXIT_LAB, EXIT_PASSED, EXIT_USAGE, UsageError
-from harness.removal import write_whole
-from harness.report.results import (
-    SCHEMA,
-    CaseResult,
-    CellResult,
-    Results,
-    RunInfo,
-    dumps,
-    load,
-    load_run,
-    write,
-)
-from harness.report.status import Status, exit_code, worst
+from harness.files.removal import write_whole
+from harness.results.record import SCHEMA, CaseResult, CellResult, Results, RunInfo, dumps, load, load_run, write
+from harness.results.status import Status, exit_code, worst
 from harness.verify.verdict import DatagramCounts, Finding, Verdict
 
 RUN = RunInfo("r1", "2026-01-02T03:04:05+00:00", "2026-01-02T03:05:05+00:00", {"cores": "2"}, {"qemu": "7.2"})

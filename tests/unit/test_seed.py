@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.images.windows import packages, seed
-from harness.images.windows.answer import Answer, render
-from harness.images.windows.iso import Iso
-from harness.images.windows.releases import recipe, releases
+from harness.guests.windows import packages, seed
+from harness.guests.windows.answer import Answer, render
+from harness.guests.windows.iso import Iso
+from harness.guests.windows.releases import recipe, releases
 from tests.unit import windows_kit as kit
 
 SERVER = next(release for release in releases() if release.name == "server-2022")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import resources, selftest
+from harness import resources
 from harness.errors import EXIT_FAILED, EXIT_PASSED, UsageError
-from harness.selftest import StepResult, closing_line, junit_counts
+from harness.selftest import steps
+from harness.selftest.steps import StepResult, closing_line, junit_counts
 
 JUNIT = '<testsuites><testsuite tests="9" failures="2" errors="1" skipped="3"/></testsuites>'
 
@@ -45,25 +46,25 @@ def test_one_failed_step_fails_it_all_and_the_rest_still_runs(
         called.append(name)
         return (code if module == "mypy" else 0), 0.5
 
-    monkeypatch.setattr(selftest, "_call", call)
-    assert selftest.run(None, fast=True) == answer
+    monkeypatch.setattr(steps, "_call", call)
+    assert steps.run(None, fast=True) == answer
     assert called == ["driver build", "ruff check", "ruff format", "mypy", "unit tests"]
     assert f"{code} failed" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_regression_run_without_a_record_has_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(selftest, "_call", lambda *arguments: (0, 0.5))
-    assert selftest._regression(tmp_path, tmp_path / "out").code != 0
+    monkeypatch.setattr(steps, "_call", lambda *arguments: (0, 0.5))
+    assert steps._regression(tmp_path, tmp_path / "out").code != 0
 
 
 def test_a_bug_that_was_not_caught_is_a_failed_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(selftest, "_call", lambda *arguments: (1, 0.5))
-    assert selftest._defects(tmp_path / "first").counts == Counter(), "no record"
+    monkeypatch.setattr(steps, "_call", lambda *arguments: (1, 0.5))
+    assert steps._defects(tmp_path / "first").counts == Counter(), "no record"
     rows = [{"caught": True}, {"caught": False}, {"caught": True}]
     record = json.dumps({"defects": rows, "clean": {"status": "passed"}})
     (tmp_path / "second" / "defects").mkdir(parents=True)
     (tmp_path / "second" / "defects" / "defects.json").write_text(record)
-    assert selftest._defects(tmp_path / "second").counts == Counter(passed=4, failed=1)
+    assert steps._defects(tmp_path / "second").counts == Counter(passed=4, failed=1)
 
 
 @pytest.mark.parametrize("harm", ["here/thesis.txt", "here/.git/HEAD", "beside/thesis.txt", "here/new", ""])
@@ -81,8 +82,8 @@ def test_harm_to_the_folder_that_defects_are_started_in_fails(
         (tmp_path / "defects" / "defects.json").write_text(record)
         return 0, 0.5
 
-    monkeypatch.setattr(selftest, "_call", call)
-    step = selftest._defects(tmp_path)
+    monkeypatch.setattr(steps, "_call", call)
+    step = steps._defects(tmp_path)
     assert (step.code != 0, step.counts["failed"]) == (bool(harm), int(bool(harm)))
     assert (f"harm: {harm} was" in capsys.readouterr().out) == bool(harm)
 
@@ -90,4 +91,4 @@ def test_harm_to_the_folder_that_defects_are_started_in_fails(
 def test_an_installed_wheel_has_nothing_to_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "checkout", lambda: None)
     with pytest.raises(UsageError, match="tests a checkout"):
-        selftest.run(None)
+        steps.run(None)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.results import DAMAGED, CaseResult, CellResult
-from harness.report.status import Status
-from harness.session.cached import held_to_its_state
+from harness.cell.cached import held_to_its_state
+from harness.results.record import DAMAGED, CaseResult, CellResult
+from harness.results.status import Status
 from harness.vm.saved import RAM, Saved, States
 
 CASES = (CaseResult("a", Status.PASSED), CaseResult("b", Status.FAILED), CaseResult("c", Status.SKIPPED))

@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 
-from harness.capture import pcapng, tshark
+from harness.capture import pcapng
 from harness.capture.frames import CapturedFrame, Dissection, Extent, Integrity, Recorded
 from harness.capture.marker import Edge
+from harness.capture.tshark import one_pass
+from harness.cell.explanations import OF_A_CASE, OF_A_CELL, Plainly
+from harness.cell.lab import Unknown
+from harness.cell.pytest_plugin import CellPlugin
+from harness.cell.session import Session
 from harness.errors import Failure, LabError
 from harness.model.carried import Carried, predict_after
-from harness.pytest_plugin import CellPlugin
-from harness.report.results import CaseResult
-from harness.report.status import Status
-from harness.session.lab import Unknown
-from harness.session.plainly import OF_A_CASE, OF_A_CELL, Plainly
-from harness.session.session import Session
+from harness.results.record import CaseResult
+from harness.results.status import Status
 from harness.verify.closing import Closing
 from harness.verify.verdict import Finding, Verdict
 from harness.wsk import operations as op
@@ -175,7 +176,7 @@ def test_a_large_case_gets_the_verdict_of_a_small_one(cell: Cell, monkeypatch: p
     def told(frames: Sequence[CapturedFrame]) -> dict[int, Dissection | None]:
         return {frame.number: frame.dissection for frame in dissected(frames)}
 
-    monkeypatch.setattr(tshark, "dissect_frames", told)
+    monkeypatch.setattr(one_pass, "dissect_frames", told)
     harms: list[Callable[[list[bytes]], list[bytes]]] = [
         lambda frames: [*frames[:7], *frames[8:]],
         lambda frames: [*frames, frames[7]],
@@ -201,7 +202,7 @@ def test_a_large_case_whose_end_is_not_in_the_record_is_inconclusive(cell: Cell)
 
 
 def test_a_failed_case_is_made_plain_when_the_capture_has_ended(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tshark, "show", lambda frames: [f"Frame {one.number} in tshark's words" for one in frames])
+    monkeypatch.setattr(one_pass, "show", lambda frames: [f"Frame {one.number} in tshark's words" for one in frames])
     cell.bridge.change = lambda frames: [*frames[:-1], frames[-1][:22] + b"\x07" + frames[-1][23:]]
     cell.run(GOOD)
     cell.run(GOOD.replace("wire.expect(", "assert not ("))
@@ -217,7 +218,7 @@ def test_a_failed_case_is_made_plain_when_the_capture_has_ended(cell: Cell, monk
 
 
 def test_many_failures_are_made_plain_each_in_its_first_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tshark, "show", lambda frames: [""] * len(frames))
+    monkeypatch.setattr(one_pass, "show", lambda frames: [""] * len(frames))
     plain = Plainly()
     frames = captured([bytes(60)] * 5)
     for number in range(1000):

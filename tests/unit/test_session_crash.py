@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.cell.keeper import GuestKeeper
 from harness.control.ssh import Shell
-from harness.crash.bugcheck import Bugcheck
-from harness.crash.fingerprint import fingerprint
 from harness.errors import Failure, LabError
-from harness.guests.windows import WindowsGuest, WindowsImage
+from harness.guests.windows.crash.bugcheck import Bugcheck
+from harness.guests.windows.crash.fingerprint import fingerprint
+from harness.guests.windows.windows_guest import WindowsGuest, WindowsImage
 from harness.history.store import sign
-from harness.report.status import Status
-from harness.session.keeper import GuestKeeper
+from harness.results.status import Status
 from harness.verify.verdict import Finding
 from harness.vm.libvirt import Event
 from harness.wsk import operations as op
@@ -138,7 +138,7 @@ def test_a_crash_fails_its_case_and_the_next_one_runs(cell: Kept, error: Excepti
 
 
 def decoded(command: str) -> str:
-    from harness.guests import powershell
+    from harness.guests.windows import powershell
 
     if " -File " in command:
         return "Rename-NetAdapter" if "dut.ps1" in command else ""

@@ -8,13 +8,13 @@ from typing import cast
 
 import pytest
 
+from harness.cell.job import Cell, CellJob
+from harness.cell.session import Session
+from harness.cell.suite import run_suite
+from harness.cell.trace_writer import PlanFile
 from harness.errors import LabError, UsageError, writing
-from harness.matrix.cells import Cell, CellJob
-from harness.plan import Header
-from harness.report.status import Status
-from harness.session.record import PlanFile
-from harness.session.session import Session
-from harness.session.suite import run_suite
+from harness.results.status import Status
+from harness.trace.trace_lines import Header
 from harness.verify.closing import Closing
 from harness.wsk.operations import Step
 from tests.unit.test_plugin import FakeSession

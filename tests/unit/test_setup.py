@@ -35,7 +35,7 @@ def finish(environment: Environment) -> None:
 
 
 def test_it_needs_nothing_but_the_standard_library() -> None:
-    code = "import harness.__main__, harness.setup.bootstrap, harness.doctor; print('imported')"
+    code = "import harness.__main__, harness.setup.bootstrap, harness.setup.doctor; print('imported')"
     argv = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.stdout == "imported\n", done.stderr

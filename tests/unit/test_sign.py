@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from harness.drivers import build, check, sign
+from harness.driver_build import build, check, sign
 from harness.errors import UsageError
 from tests.unit.windows_kit import need
 

@@ -11,10 +11,10 @@ from typing import Any, cast
 import pytest
 
 from harness import nics
+from harness.cell import start
+from harness.cell.job import Cell, CellJob
+from harness.cell.start import Starter
 from harness.errors import Failure, LabError
-from harness.matrix.cells import Cell, CellJob
-from harness.session import start
-from harness.session.start import Starter
 from harness.vm.domain import BootSpec, Disk, DomainSpec
 from harness.vm.ram import Ram
 from harness.vm.saved import States

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import ownership
 from harness.errors import LabError
+from harness.files import ownership
 from harness.vm import saved
 from harness.vm.saved import RAM, STATE, DamagedStateError, States
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import resources
-from harness.matrix.suite_settings import unread
+from harness.cell.suite_settings import unread
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import config, plan, textfile
-from harness.cli import run_app
+from harness.cli import config
+from harness.cli.app import run_app
 from harness.errors import EXIT_USAGE, UsageError
+from harness.files import text_file
+from harness.history import known
 from harness.matrix import launch
-from harness.nightly import known
-from harness.offline.plan_file import read_plan
-from harness.report.results import CellResult, Results, RunInfo, dumps, load
-from harness.report.status import Status
+from harness.results.record import CellResult, Results, RunInfo, dumps, load
+from harness.results.status import Status
+from harness.trace import trace_lines
+from harness.trace.trace_file import read_plan
 from tests.unit.verify_kit import site
 
 KNOWN = '[[known]]\ncase = "test_a"\nreason = "x"\nexpires = 2030-01-01\n'
@@ -33,8 +35,8 @@ def test_files_of_windows_editors_are_read(tmp_path: Path, form: str) -> None:
     assert config.load(saved("harness.toml", 'nics = [\n "e1000"]\n')).nics == ("e1000",)
     assert known.load(saved("known.toml", KNOWN))[0].case == "test_a"
     assert load(saved("results.json", dumps(RESULTS))) == RESULTS
-    header = plan.Header("r", "wine", site().to_json(), "wine x e1000")
-    text = "".join(f"{line}\n" for line in plan.lines(plan.Plan(header, ())))
+    header = trace_lines.Header("r", "wine", site().to_json(), "wine x e1000")
+    text = "".join(f"{line}\n" for line in trace_lines.lines(trace_lines.Plan(header, ())))
     made, _ = read_plan(saved("operations.jsonl", text))
     assert (made.header.run, made.doubts) == ("r", ())
 
@@ -50,7 +52,7 @@ def test_utf_16_is_called_by_its_name(tmp_path: Path, encoding: str) -> None:
 def test_what_is_not_text_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"a = 1\nb = '\xe9'\n")
     with pytest.raises(UsageError) as caught:
-        textfile.read(tmp_path / "x.toml")
+        text_file.read(tmp_path / "x.toml")
     assert caught.value.line().endswith("x.toml:2: this is not UTF-8 text; save it as UTF-8")
 
 

@@ -10,7 +10,7 @@ import pytest
 from harness.capture.frames import CapturedFrame, Checksum
 from harness.model.frames import ChecksumField
 from harness.verify.agree import Agreement, agree
-from harness.verify.dissect import dissect
+from harness.verify.parse import dissect
 from tests.unit.verify_kit import Plan, captured, dissected, packets, raw, site
 
 SITE = site()

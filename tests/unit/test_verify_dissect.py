@@ -14,7 +14,7 @@ from scapy.layers.l2 import Ether
 
 from harness.model.addresses import mac_bytes
 from harness.model.frames import ChecksumField, Packet, encode
-from harness.verify.dissect import Dissected, dissect
+from harness.verify.parse import Dissected, dissect
 from harness.verify.reassemble import REPEATED
 from harness.verify.seen import ChecksumState, SeenDatagram
 from tests.unit.verify_kit import GUEST_MAC, HOST_MAC, at, captured

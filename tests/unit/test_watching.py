@@ -9,9 +9,9 @@ import pytest
 
 from harness.capture import proof
 from harness.capture.frames import Checksum, Dissection
+from harness.driver_verifier import findings, watching
+from harness.driver_verifier.watching import Watching, answered, ask
 from harness.errors import Failure, LabError
-from harness.verifier import findings, watching
-from harness.verifier.watching import Watching, answered, ask
 
 STATUS_NOT_FOUND = 0xC0000225
 

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import plan as plans
-from harness.capture import directions, pcapng, tshark
+from harness.capture import directions, pcapng
 from harness.capture.files import CaptureFile
 from harness.capture.frames import CapturedFrame, Integrity
 from harness.capture.marker import Edge
 from harness.capture.origin import Direction
 from harness.capture.pcapng import PcapngReader
+from harness.capture.tshark import one_pass
 from harness.model.addresses import mac_bytes
 from harness.model.predict import predict
 from harness.offline.verify import FileVerdict, Reader, verify_plan
-from harness.report.status import Status
+from harness.results.status import Status
+from harness.trace import trace_lines as plans
 from harness.verify.judge import judge
 from harness.verify.verdict import CaseVerdict, Verdict
 from tests.corpus.story import RUN, SITE, STEPS, frames, marker
@@ -68,7 +69,7 @@ def live(inside: Sequence[Sent]) -> CaseVerdict:
 
 @pytest.fixture(autouse=True)
 def _no_tshark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tshark, "find", lambda: "")
+    monkeypatch.setattr(one_pass, "find", lambda: "")
 
 
 INTRUDERS = {

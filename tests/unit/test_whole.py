@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from harness import plan as plans
-from harness.capture import tshark
 from harness.capture.marker import Edge
-from harness.cli import run_app
-from harness.session.record import PlanFile
+from harness.capture.tshark import one_pass
+from harness.cell.trace_writer import PlanFile
+from harness.cli.app import run_app
+from harness.trace import trace_lines as plans
 from harness.verify.closing import Closing
 from harness.wsk.operations import Step
 from tests.corpus import containers
@@ -26,7 +26,7 @@ PLAN, CAPTURE = "operations.jsonl", "capture.pcapng"
 
 @pytest.fixture(autouse=True)
 def _no_tshark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tshark, "find", lambda: "")
+    monkeypatch.setattr(one_pass, "find", lambda: "")
 
 
 def digest(path: Path) -> str:

@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.errors import UsageError
-from harness.images.windows import answer as answers
-from harness.images.windows.releases import Release, releases
+from harness.guests.windows import answer as answers
+from harness.guests.windows.releases import Release, releases
 
 NS = "{urn:schemas-microsoft-com:unattend}"
 WCM = "{http://schemas.microsoft.com/WMIConfig/2002/State}"

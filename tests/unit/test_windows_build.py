@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import LabError, UsageError
-from harness.images.windows import beacons, build, phases, prove
-from harness.images.windows.beacons import Kind
-from harness.images.windows.job import Job
-from harness.images.windows.phases import Phase
-from harness.images.windows.state import State, Workplace, unfinished
+from harness.guests.windows import beacons, build, phases, prove
+from harness.guests.windows.beacons import Kind
+from harness.guests.windows.job import Job
+from harness.guests.windows.phases import Phase
+from harness.guests.windows.state import State, Workplace, unfinished
 from tests.unit import windows_kit as kit
 from tests.unit.test_seed import openssh_zip
 

@@ -13,15 +13,13 @@ from typing import Any, ClassVar
 import pytest
 
 from harness import nics
-from harness.accept import observations
 from harness.control.ssh import Shell
-from harness.drivers import build as drivers
-from harness.drivers import sign
+from harness.driver_build import build as drivers
+from harness.driver_build import sign
 from harness.errors import AwaitTimeout, Failure, LabError, UsageError
-from harness.guests import powershell, windows
-from harness.guests.windows import WindowsGuest, WindowsImage
-from harness.images import cache
-from harness.matrix import catalogue
+from harness.guests import cache, catalogue, observations
+from harness.guests.windows import powershell, windows_guest
+from harness.guests.windows.windows_guest import WindowsGuest, WindowsImage
 from tests.unit.fake_windows import AFTER, FakeWindows, Server
 from tests.unit.windows_kit import need
 
@@ -117,7 +115,7 @@ def test_what_a_session_leaves_running_dies_with_it(shell: Shell, machine: FakeW
 
 
 def test_the_password_is_never_tried(server: Server, tmp_path: Path) -> None:
-    from harness.images.keys import KeyPair
+    from harness.guests.keys import KeyPair
 
     foreign = tmp_path / "foreign"
     foreign.write_bytes(KeyPair.generate().openssh_private)
@@ -326,10 +324,10 @@ def test_images_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = cache.root() / "ws2022"
     folder.mkdir(parents=True)
     (folder / cache.MANIFEST).write_text(json.dumps({"guest": "ws2022", "kind": "windows", "key": "k"}))
-    assert windows.names() == ("ws2022",)
-    found = windows.find("ws2022")
+    assert windows_guest.names() == ("ws2022",)
+    found = windows_guest.find("ws2022")
     assert found is not None
-    assert windows.find("ws2019") is None
+    assert windows_guest.find("ws2019") is None
 
 
 def test_evaluation_images_expire(guest: WindowsGuest) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.images.windows import media, releases
-from harness.images.windows.iso import Iso
+from harness.guests.windows import media, releases
+from harness.guests.windows.iso import Iso
 from tests.unit import windows_kit as kit
 
 

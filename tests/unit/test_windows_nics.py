@@ -10,7 +10,7 @@ import pytest
 
 from harness import nics
 from harness.errors import UsageError
-from harness.images.windows.releases import releases
+from harness.guests.windows.releases import releases
 from harness.vm.domain import BootSpec, DomainSpec, domain_xml
 
 MODELS = [*nics.names(), "igb", "vfio:0000:65:00.1"]

@@ -13,8 +13,8 @@ from harness.model.predict import predict
 from harness.model.profile import LINUX, StackProfile
 from harness.model.site import Site
 from harness.verify.closing import Closing, closed
-from harness.verify.dissect import dissect
 from harness.verify.judge import judge
+from harness.verify.parse import dissect
 from harness.verify.seen import ChecksumState, address_text
 from harness.verify.verdict import CaseVerdict
 from harness.wsk import operations as op

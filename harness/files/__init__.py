@@ -1,0 +1,1 @@
+"""Files on the host: which are the harness's own, how they are removed, replaced and read."""

@@ -1,0 +1,1 @@
+"""The Wine guest: how its image is built, and how the guest is driven."""

@@ -1,1 +1,0 @@
-"""Guest images: how they are built, where they are kept and how they are found again."""

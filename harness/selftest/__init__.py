@@ -1,0 +1,1 @@
+"""The harness tests itself: ``steps`` is ``harness test``; known defects, benchmarks and random operations."""

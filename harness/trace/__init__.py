@@ -1,0 +1,1 @@
+"""The trace of a run (operations.jsonl): executed operations with their outcomes, written, ended and read."""
