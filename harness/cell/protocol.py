@@ -297,16 +297,22 @@ class CellPlugin:
             running.open = True
 
     def _judge(self, item: pytest.Item) -> list[str]:
-        """Judge the case once, and say which threads of it go on; the test's deadline does not run meanwhile."""
+        """Judge the case once, and say which threads of it go on; the test's deadline does not run meanwhile.
+
+        A case that has not begun when its test is torn down (a wider fixture failed, or a fixture was not found) is
+        left for ``_end``, which begins and judges it, so that the capture has both of its markers.
+        """
         running = self._running
         if running.judged:
             return []
-        running.judged = True
-        with running.deadline.held():
-            left = self.session.threads.left() if running.open else []
-            if running.open:
-                skipped = bool(running.errors) and all(isinstance(error, _SKIPS) for error in running.errors)
-                self.session.judge_case(_worst(running.errors), skipped=skipped)
+        left: list[str] = []
+        if running.begun:
+            running.judged = True
+            with running.deadline.held():
+                left = self.session.threads.left() if running.open else []
+                if running.open:
+                    skipped = bool(running.errors) and all(isinstance(error, _SKIPS) for error in running.errors)
+                    self.session.judge_case(_worst(running.errors), skipped=skipped)
         self.session.between(f"wider fixtures after {running.case}")
         return left
 

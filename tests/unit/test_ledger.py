@@ -116,6 +116,37 @@ def test_what_a_fixture_raises_fails_its_test(suite: Suite, when: str, raised: s
     assert "a fixture of the test failed" in found["test_bad"][1]
 
 
+NEVER_SET_UP = {
+    "a fixture that is not there": "def test_bad(nonesuch):\n    pass\n",
+    "usefixtures": "@pytest.mark.usefixtures('nonesuch')\ndef test_bad(wsk):\n    pass\n",
+    "setUpClass": """
+        class TestIt(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                raise OSError("class")
+            def test_bad(self):
+                pass
+    """,
+    "setup_module": "def setup_module():\n    sys.exit(0)\n\ndef test_bad(wsk):\n    pass\n",
+    "setup_class": """
+        class TestIt:
+            def setup_class(self):
+                assert 0
+            def test_bad(self):
+                pass
+    """,
+}
+
+
+@pytest.mark.parametrize("how", NEVER_SET_UP)
+def test_a_case_that_fails_before_its_own_fixtures_has_both_markers(suite: Suite, how: str) -> None:
+    found = suite.run(NEVER_SET_UP[how])
+    assert found["test_bad"][0] is Status.FAILED
+    bridge = suite.cell.bridge
+    assert bridge.started == bridge.ended
+    assert len(bridge.started) == 1
+
+
 SUBTESTS = {
     "fixture": """
         def test_bad(wsk, wire, subtests):

@@ -78,6 +78,7 @@ class Bridge:
         self.change: Callable[[list[bytes]], list[bytes]] = lambda frames: frames
         self.trust = Integrity()
         self.started: list[str] = []
+        self.ended: list[str] = []
 
     def begin(self, case: str) -> None:
         self.carried.add(self.steps)
@@ -86,6 +87,7 @@ class Bridge:
 
     def end(self, case: str, frames: int | None, seconds: float) -> None:
         """Nothing can be late."""
+        self.ended.append(case)
         self.data = self.change(raw(packets(predict_after(self.carried.before(self.steps), self.steps, SITE), SITE)))
 
     def restarted(self) -> None:
