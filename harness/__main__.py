@@ -1,9 +1,8 @@
 """The ``harness`` command and ``python3 -m harness``: sets up what is missing, then runs the command line.
 
-Imports nothing but the standard library before the set-up has answered for the rest.
+Imports nothing but ``os`` and ``sys`` before the interpreter is one of the harness's own choice, and nothing but the
+standard library before the set-up has answered for the rest.
 """
-
-from __future__ import annotations
 
 import os
 import sys
@@ -16,18 +15,19 @@ if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != _ROOT:
     del sys.path[0]
     sys.path.append(_ROOT)
 
-from pathlib import Path  # noqa: E402
-
 # numpy multiplies no matrices here: the threads that it would start for that cost each process time and memory.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def main() -> int:
     """Run the command line and return its exit code."""
-    from harness import children
+    from harness import interpreter
+
+    interpreter.renew()
+    from pathlib import Path
+
     from harness.cell import modules
 
-    children.renew_interpreter()
     modules.add_users_folders()
     from harness.setup import bootstrap
     from harness.setup.console import SetupError

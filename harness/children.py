@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NoReturn
 
-from harness import resources
+from harness import interpreter
 
 File = int | IO[bytes] | None
 
 NOWHERE = "/proc/wsk-harness/no-settings"
 """A folder that cannot exist, since nobody can make one in procfs: the home of programs that must find no settings."""
 
-USER_PATH = "HARNESS_PYTHONPATH"
-"""Variable that carries the person's ``PYTHONPATH`` to the suite and the adapter, which search it last."""
+python = interpreter.command
 
 _FIXED = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "OPENBLAS_NUM_THREADS": "1"}
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
@@ -54,7 +52,6 @@ _NOT_FOR_WORKERS_PREFIXES = (
     *("WIRESHARK_", "LUA_", "LIBVIRT_", "VIR_", "QEMU_", "WINE", "GIO_", "G_", "OPENSSL_", "WAYLAND_", "DBUS_"),
     *("SDL_", "PULSE_", "GCC_", "NPY_", "OMP_", "OPENBLAS_"),
 )
-_OF_THE_INTERPRETER = ("PYTHONHOME", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTHONUTF8", "PYTHONPATH")
 
 
 def tool_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -88,22 +85,13 @@ def worker_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in _NOT_FOR_WORKERS and not name.startswith(_NOT_FOR_WORKERS_PREFIXES)
     }
-    return {**kept, **_module_paths(), "PATH": path(), **_FIXED, "WIRESHARK_CONFIG_DIR": NOWHERE}
+    return {**kept, **interpreter.module_paths(), "PATH": path(), **_FIXED, "WIRESHARK_CONFIG_DIR": NOWHERE}
 
 
 def setup_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of apt and pip: a program's, with the person's choice of index, certificates and compiler."""
     kept = {key: value for key, value in os.environ.items() if key in _SETUP or key.startswith(_SETUP_PREFIXES)}
     return {**kept, "PATH": path(), **_FIXED, **(more or {})}
-
-
-def python(module: str, *arguments: str, interpreter: str = "") -> list[str]:
-    """The command line that runs a module by an interpreter, this one by default.
-
-    ``-P`` keeps the current folder out of the module search path: a ``queue.py`` or a folder ``harness`` there would
-    stand for the real one.
-    """
-    return [interpreter or sys.executable, "-P", "-m", module, *arguments]
 
 
 def run(
@@ -213,38 +201,13 @@ def run_worker(argv: Sequence[str], folder: Path | None = None) -> int:
             raise
 
 
-def become(interpreter: Path, arguments: Sequence[str], more: Mapping[str, str]) -> NoReturn:
+def become(other: Path, arguments: Sequence[str], more: Mapping[str, str]) -> NoReturn:
     """Replace this process by ``python -m harness ARGUMENTS`` of another interpreter, with ``more`` variables."""
-    own = {**os.environ, **_module_paths(), **more}
-    os.execve(interpreter, python("harness", *arguments, interpreter=str(interpreter)), own)
-
-
-def renew_interpreter() -> None:
-    """Start this command again when the person's variables change its interpreter; returns when they do not.
-
-    ``PYTHONPATH`` goes on as ``HARNESS_PYTHONPATH``: a module there must not stand for one of Python's.
-    """
-    own = _module_paths().get("PYTHONPATH")
-    if not any(os.environ.get(name) not in (None, "", own) for name in _OF_THE_INTERPRETER):
-        return
-    kept = {name: value for name, value in os.environ.items() if name not in _OF_THE_INTERPRETER}
-    os.execve(sys.executable, python("harness", *sys.argv[1:]), {**kept, **_module_paths()})
-
-
-def users_modules() -> list[str]:
-    """The folders of the person's own modules: ``PYTHONPATH`` as it was when the command was started."""
-    said = os.environ.get(USER_PATH) or os.environ.get("PYTHONPATH", "")
-    folders = dict.fromkeys(os.path.abspath(folder) for folder in said.split(os.pathsep) if folder)
-    return [folder for folder in folders if folder != str(resources.checkout())]
+    own = {**os.environ, **interpreter.module_paths(), **more}
+    os.execve(other, python("harness", *arguments, interpreter=str(other)), own)
 
 
 def path() -> str:
     """``PATH`` without its relative folders: a program that lies where the person stands is not meant."""
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join(folder for folder in folders if os.path.isabs(folder))
-
-
-def _module_paths() -> dict[str, str]:
-    """Where a new interpreter finds this package, when that is a checkout, and the person's modules."""
-    names = {USER_PATH: os.pathsep.join(users_modules()), "PYTHONPATH": str(resources.checkout() or "")}
-    return {name: value for name, value in names.items() if value}

@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from harness import children
+from harness import interpreter
 
 
 class OwnFirst:
@@ -43,5 +43,5 @@ def prefer_own() -> None:
 
 def add_users_folders(*more: Path) -> None:
     """Search the folders of the person's ``PYTHONPATH`` last, and ``more``, for the modules of suites and adapters."""
-    folders = (*children.users_modules(), *map(str, more))
+    folders = (*interpreter.users_modules(), *map(str, more))
     sys.path.extend(folder for folder in folders if folder not in sys.path)

@@ -23,6 +23,8 @@ from harness.setup.console import SetupError, run, say
 STAMP = "harness-setup.json"
 _LAYOUT = 1  # raise it when the way in which .venv is made changes
 
+_LONGEST_FIRST_LINE = 127  # that Linux reads (execve(2), "Interpreter scripts")
+
 
 class Environment:
     """The project's environment in a checkout.
@@ -95,11 +97,26 @@ class Environment:
             extra = "[dev]" if dev else ""
             say(f"installing the project and what it depends on in {self.folder} (pip)")
             pip = [str(self.python), "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
-            run([*pip, "--editable", f"{self.checkout}{extra}"], watch=_pip_progress)
+            # A plain .pth: setuptools' own finder would import half of Python before the first line of the command.
+            plain = ["--config-settings", "editable_mode=compat"]
+            run([*pip, *plain, "--editable", f"{self.checkout}{extra}"], watch=_pip_progress)
+            self._write_command()
             # Containers often tell Python to keep no bytecode; each worker would compile all modules anew.
             run([str(self.python), "-m", "compileall", "-q", str(self.checkout / "harness")])
             text = json.dumps({"key": self._key(), "dev": dev, "python": sys.version})
             removal.write_whole(self.folder / STAMP, text)
+
+    def _write_command(self) -> None:
+        """Put our own ``bin/harness`` in place of pip's, which imports ``re`` first, by the person's ``PYTHONPATH``.
+
+        Python reads none of its variables with ``-I``; the command hands ``PYTHONPATH`` on to the suite by itself.
+        """
+        first = f"#!{self.python} -I\n"
+        command = self.folder / "bin" / "harness"
+        if len(first) > _LONGEST_FIRST_LINE or " " in str(self.python) or not command.exists():
+            return
+        removal.write_whole(command, f"{first}import sys\n\nfrom harness.__main__ import main\n\nsys.exit(main())\n")
+        command.chmod(0o755)
 
     def _empty(self, *, keep: bool) -> None:
         """Make the folder, or take what an earlier set-up left out of it; with ``keep`` only the stamp goes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import children, resources
+from harness import __version__, children, interpreter, resources
 from harness.capture import pcapng
 from harness.capture.frames import CapturedFrame, Checksum
 from harness.capture.tshark import one_pass
@@ -54,8 +55,9 @@ def starts(tree: ast.AST) -> list[tuple[int, str]]:
 
 
 def test_one_module_starts_processes() -> None:
-    # What confines QEMU is a program of its own, which imports nothing of the harness and becomes QEMU.
-    others = resources.PACKAGE / "children.py", resources.PACKAGE / "vm" / "confine.py"
+    # What confines QEMU is a program of its own, which imports nothing of the harness and becomes QEMU; the command
+    # becomes itself again before it may import ``children``.
+    others = [resources.PACKAGE / name for name in ("children.py", "interpreter.py", "vm/confine.py")]
     sources = [path for path in resources.PACKAGE.rglob("*.py") if path not in others]
     assert len(sources) > 100
     found = [
@@ -126,7 +128,7 @@ def test_a_worker_keeps_the_variables_of_tests_and_none_that_change_a_verdict(ho
     seen = children.worker_environment()
     assert seen["BOARD_SERIAL"] == "42"
     assert seen["WIRESHARK_CONFIG_DIR"] == children.NOWHERE
-    assert seen[children.USER_PATH] == f"{hostile}/mine"
+    assert seen[interpreter.USER_PATH] == f"{hostile}/mine"
     assert seen.get("PYTHONPATH", "") in ("", str(resources.checkout()))
     assert not {"PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTHONWARNINGS", "LD_PRELOAD", "XDG_CONFIG_HOME"} & seen.keys()
     assert not {"LIBVIRT_DEFAULT_URI", "QEMU_AUDIO_DRV"} & seen.keys()
@@ -134,8 +136,8 @@ def test_a_worker_keeps_the_variables_of_tests_and_none_that_change_a_verdict(ho
 
 def test_the_users_modules_go_from_interpreter_to_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(resources.checkout() or "/"))
-    monkeypatch.setenv(children.USER_PATH, "/one:/two")
-    assert children.worker_environment()[children.USER_PATH] == "/one:/two"
+    monkeypatch.setenv(interpreter.USER_PATH, "/one:/two")
+    assert children.worker_environment()[interpreter.USER_PATH] == "/one:/two"
 
 
 def test_settings_of_wireshark_change_no_dissection(hostile: Path, tmp_path: Path) -> None:
@@ -170,6 +172,22 @@ def test_the_command_starts_in_a_folder_with_modules_of_the_same_names(tmp_path:
     done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode != 1, done.stderr
     assert "shadowed" not in done.stderr
+
+
+def test_modules_of_pythonpath_stand_for_none_of_pythons(tmp_path: Path) -> None:
+    # -S: what Python imports before the first line of the command, for site-packages, is not the harness's to choose.
+    ask = [sys.executable, "-IS", "-c", "import os, sys; print(*sys.modules)"]
+    loaded = set(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.split())
+    shadows = [name for name in sys.stdlib_module_names if name not in loaded and importlib.util.find_spec(name)]
+    assert {"signal", "types", "enum", "re", "__future__"} <= set(shadows)
+    for name in shadows:
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is shadowed')\n")
+    own = f"sys.path.append({str(resources.PACKAGE.parent)!r})"
+    start = f"import sys; {own}; from harness.__main__ import main; sys.exit(main())"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    argv = [sys.executable, "-S", "-c", start, "--version"]
+    done = subprocess.run(argv, cwd="/", env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"harness {__version__}\n"), done.stderr
 
 
 def test_a_suites_neighbours_stand_for_no_module_of_pythons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

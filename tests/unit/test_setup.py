@@ -185,6 +185,19 @@ def test_an_interrupted_set_up_is_made_anew(tmp_path: Path, monkeypatch: pytest.
     assert "venv" in calls[1], "a half-made one is made from nothing"
 
 
+def test_the_command_reads_no_variable_of_pythons(tmp_path: Path) -> None:
+    environment = Environment(tmp_path, dev=False)
+    (environment.folder / "bin").mkdir(parents=True)
+    environment.python.symlink_to(sys.executable)
+    command = environment.folder / "bin" / "harness"
+    command.write_text("#!/bin/false\n")
+    environment._write_command()
+    (tmp_path / "enum.py").write_text("raise SystemExit('shadowed')\n")
+    done = subprocess.run([command], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert "No module named 'harness'" in done.stderr  # this environment is empty; nothing else went wrong
+    assert "shadowed" not in done.stderr
+
+
 def test_requirements_are_held_against_what_is_installed() -> None:
     assert lacking(["pytest>=1.0", "rich"]) == []
     assert lacking(["pytest>=1000.0", "no-such-distribution"]) == ["pytest>=1000.0", "no-such-distribution"]
