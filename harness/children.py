@@ -11,6 +11,7 @@ No other module starts a process; a test reads the sources for that.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -211,3 +212,11 @@ def path() -> str:
     """``PATH`` without its relative folders: a program that lies where the person stands is not meant."""
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join(folder for folder in folders if os.path.isabs(folder))
+
+
+def find(name: str, *folders: str) -> str | None:
+    """Absolute path of a program in ``path()``, then in more folders; ``None`` when none of them has it.
+
+    No other module looks for programs: ``PATH`` as it stands may begin with the folder in which the person stands.
+    """
+    return shutil.which(name, path=os.pathsep.join(filter(None, (path(), *folders))))

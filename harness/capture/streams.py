@@ -11,7 +11,6 @@ import contextlib
 import gzip
 import importlib
 import lzma
-import shutil
 import subprocess
 import zlib
 from pathlib import Path
@@ -121,7 +120,7 @@ class Source:
         return None
 
     def _command(self) -> IO[bytes]:
-        command = shutil.which(self.compression)
+        command = children.find(self.compression)
         if command is None:
             self._file.close()
             mend = f"install {self.compression}, or uncompress the file first"

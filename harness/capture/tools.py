@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def version(tool: str) -> str:
 
     The answer is kept in the cache for as long as the tool's file has the same size and time.
     """
-    path = shutil.which(tool)
+    path = children.find(tool)
     if path is None:
         return ""
     status = Path(path).resolve().stat()

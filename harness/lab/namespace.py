@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness import children
 from harness.errors import LabError
 from harness.files import ownership
 
@@ -50,7 +50,7 @@ def command(argv: Sequence[str], *, parent: int | None = None) -> list[str]:
         LabError: ``setpriv`` or ``unshare`` (util-linux) is not installed.
     """
     for tool in ("setpriv", "unshare", "sh"):
-        if shutil.which(tool) is None:
+        if children.find(tool) is None:
             raise LabError(f"{tool} is not installed", mend="apt-get install util-linux")
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user", "--map-auto"]
     return [

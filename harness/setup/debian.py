@@ -6,7 +6,6 @@ import glob
 import os
 import re
 import shlex
-import shutil
 import sysconfig
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -54,12 +53,12 @@ def missing(purposes: Iterable[str]) -> tuple[Package, ...]:
 
 def find_command(name: str) -> str | None:
     """Path of a command in PATH or in the sbin folders, which an ordinary user's PATH leaves out."""
-    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_SBIN)))
+    return children.find(name, *_SBIN)
 
 
 def complete_path() -> None:
-    """Put the sbin folders behind PATH, for this process and its children."""
-    path = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(os.pathsep)
+    """Put the sbin folders behind PATH, for this process and its children, and take the relative ones out."""
+    path = (children.path() or "/usr/local/bin:/usr/bin:/bin").split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([*path, *(folder for folder in _SBIN if folder not in path)])
 
 

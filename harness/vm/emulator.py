@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
-from harness import resources
+from harness import children, resources
 from harness.errors import LabError
 from harness.files import ownership, removal
 
@@ -27,7 +26,7 @@ def confined(cache: Path) -> Path:
     Raises:
         LabError: QEMU is not installed.
     """
-    real = shutil.which(QEMU)
+    real = children.find(QEMU)
     if real is None:
         raise LabError(f"{QEMU} is not installed", mend="apt-get install qemu-system-x86")
     python = str(getattr(sys, "_base_executable", sys.executable))

@@ -16,6 +16,7 @@ from harness.capture import pcapng
 from harness.capture.frames import CapturedFrame, Checksum
 from harness.capture.tshark import one_pass
 from harness.cell import modules
+from harness.setup import debian
 
 SHADOWS = ("queue.py", "platform.py", "random.py", "re.py", "harness/__init__.py")
 # Functions that start a process; a module named alone starts processes by anything that it has.
@@ -82,6 +83,31 @@ def test_one_module_starts_processes() -> None:
 )
 def test_the_reader_of_sources_sees_each_way_to_start_a_process(source: str) -> None:
     assert starts(ast.parse(source))
+
+
+def test_one_module_looks_for_programs() -> None:
+    words = ("shutil.which", "import which", "find_executable", "get_exec_path")
+    sources = [path for path in resources.PACKAGE.rglob("*.py") if path != resources.PACKAGE / "children.py"]
+    found = [path.name for path in sources if any(word in path.read_text(encoding="utf-8") for word in words)]
+    assert not found, "look for it with harness.children.find"
+
+
+def test_a_program_where_the_person_stands_is_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bin").mkdir()
+    for name in ("tshark", "bin/tshark", "only-here"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    for start in (".", "bin", "", "./bin"):
+        monkeypatch.setenv("PATH", os.pathsep.join((start, "/usr/bin", "/bin")))
+        assert (children.find("sh") or "").startswith("/")
+        assert children.find("only-here") is debian.find_command("only-here") is None
+        assert one_pass.find() in ("", "/usr/bin/tshark")
+        debian.complete_path()
+        assert all(folder.startswith("/") for folder in os.environ["PATH"].split(os.pathsep))
+    monkeypatch.setenv("PATH", ".")
+    assert children.find("only-here") is None
+    assert children.find("sh", "/bin") == "/bin/sh"
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ comes as fields instead of JSON, which is quicker and bears strange frames and t
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Container, Iterable, Sequence
@@ -57,7 +56,7 @@ def reads(compression: str) -> bool:
 
 def find() -> str:
     """Path of tshark; empty when it is not installed."""
-    return shutil.which("tshark") or ""
+    return children.find("tshark") or ""
 
 
 def dissect_file(path: Path, wanted: Container[int]) -> dict[int, Dissection]:

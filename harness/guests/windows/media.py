@@ -6,7 +6,6 @@ only the file's head and tail structures, so that nothing large is unpacked.
 
 from __future__ import annotations
 
-import shutil
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +145,7 @@ def _xml(iso: Iso, wim: Node) -> ET.Element:
     head = iso.read(wim, 0, 208)
     if len(head) < 208 or head[:8] != WIM_MAGIC:
         raise UsageError(f"{iso.path.name}: {wim.name} is not a WIM file", mend="download it again")
-    if shutil.which("wimlib-imagex") is None:
+    if children.find("wimlib-imagex") is None:
         raise LabError("wimlib-imagex is missing", mend="apt-get install wimtools")
     with removal.scratch("harness-wim-") as folder:
         copy, xml = folder / "install.wim", folder / "info.xml"

@@ -65,7 +65,7 @@ def write(seed: Seed, out: Path) -> Path:
     Raises:
         LabError: xorriso is missing or failed.
     """
-    if shutil.which("xorriso") is None:
+    if children.find("xorriso") is None:
         raise LabError("xorriso is missing", mend="apt-get install xorriso")
     removal.remove(out)
     with removal.scratch(".seed-", beside=out.parent) as folder:

@@ -72,7 +72,7 @@ def unpack(
     Raises:
         LabError: apt or the unpacking failed; its last lines are the detail.
     """
-    tool = shutil.which("mmdebstrap")
+    tool = children.find("mmdebstrap")
     if tool is None:
         raise LabError("mmdebstrap is missing, which unpacks the guest's packages", mend="apt-get install mmdebstrap")
     listing, log = scratch / "packages", scratch / "mmdebstrap.log"
