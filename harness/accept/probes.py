@@ -9,11 +9,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 from itertools import pairwise
 from typing import Any
 
 from harness.capture.frames import CapturedFrame
+from harness.lab.network import GUEST_ADDRESSES
 from harness.model.profile import Situation
 from harness.wsk import options as opt
 from harness.wsk.operations import (
@@ -26,12 +27,13 @@ from harness.wsk.operations import (
     Outcome,
     SendMessages,
     SendTo,
+    SetRemoteAddress,
 )
 from harness.wsk.types import ControlMessage, Endpoint, Family, WskBuf
 
 PEER4, PEER6 = ip_address("192.0.2.1"), ip_address("2001:db8:0:1::1")
 ANY4, ANY6 = ip_address("0.0.0.0"), ip_address("::")
-OWN4, OWN6 = ip_address("192.0.2.10"), ip_address("2001:db8:0:1::10")
+OWN4, OWN6 = (ip_interface(GUEST_ADDRESSES[place]).ip for place in (0, 2))
 GROUP4, GROUP6 = ip_address("233.252.0.1"), ip_address("ff0e::db8:1")
 BROADCAST = ip_address("192.0.2.255")
 PORT, _TAKEN = 40000, 40001
@@ -117,6 +119,12 @@ PROBES: tuple[Probe, ...] = (
           Situation.SEGMENT_TOO_BIG),
     Probe("list with one too big", (*_bound(), SendMessages(_S, (WskBuf.of(b"fits"), WskBuf.of(bytes(65508))),
                                                             _at(PEER4))), Situation.PARTIAL_LIST),
+    Probe("loopback bind", (Open(_S, Family.INET), Bind(_S, Endpoint(ip_address("127.0.0.1"), 0))),
+          Situation.SPECIAL_SOURCE),
+    Probe("port of another socket", (*_bound(port=_TAKEN), Open(_S2, Family.INET), Bind(_S2, Endpoint(ANY4, _TAKEN))),
+          Situation.PORT_SHARED),
+    Probe("clear nothing", (*_bound(), SetRemoteAddress(_S, None)), Situation.NOTHING_TO_CLEAR),
+    Probe("fixed port 0", (*_bound(), SetRemoteAddress(_S, _at(PEER4, 0))), Situation.ODD_FIXED_ADDRESS),
     Probe("unknown option", (*_bound(), GetOption(_S, opt.SOL_SOCKET, 0x7777, 4)), Situation.OPTION_UNKNOWN),
 )  # fmt: skip
 

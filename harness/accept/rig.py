@@ -21,7 +21,7 @@ from harness.files import removal
 from harness.guests.windows.windows_guest import WindowsGuest
 from harness.lab import namespace
 from harness.lab.bridges import Bridges
-from harness.lab.network import CONTROL_GUEST, DUT_NIC_MAC, PEERS
+from harness.lab.network import CONTROL_GUEST, DUT_NIC_MAC, GUEST_ADDRESSES, PEERS
 from harness.model import profile as profiles
 from harness.model.addresses import mac_bytes
 from harness.model.site import Site
@@ -31,7 +31,6 @@ from harness.vm.machine import Machine
 from harness.vm.ram import Ram
 
 DEFAULT_NIC = "e1000e"
-ADDRESSES = ("192.0.2.10/24", "192.0.2.11/24", "2001:db8:0:1::10/64", "2001:db8:0:1::11/64")
 _LOGIN_SECONDS = 600.0
 
 
@@ -165,7 +164,7 @@ class Bench:
         """The lab as the guest must be configured for it."""
         mac = self._network.facts.mac
         neighbours = {str(peer): mac for peer in PEERS}
-        return Site.of(DUT_NIC_MAC, ADDRESSES, neighbours, profiles.get(self.guest.stack), host_macs=(mac,))
+        return Site.of(DUT_NIC_MAC, GUEST_ADDRESSES, neighbours, profiles.get(self.guest.stack), host_macs=(mac,))
 
     def signed_driver(self) -> Path:
         """The sample driver with the lab's signature."""

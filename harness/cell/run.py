@@ -40,6 +40,7 @@ from harness.lab.network import (
     CONTROL_GUEST,
     CONTROL_NIC_MAC,
     DUT_NIC_MAC,
+    GUEST_ADDRESSES,
     PEERS,
     LabNetwork,
 )
@@ -59,7 +60,6 @@ from harness.vm.saved import States
 
 Emit = Callable[[dict[str, Any]], None]
 
-GUEST_ADDRESSES = ("192.0.2.10/24", "192.0.2.11/24", "2001:db8:0:1::10/64", "2001:db8:0:1::11/64")
 PLAN, CONSOLE, DOMAIN = "operations.jsonl", "console.log", "domain.xml"
 
 

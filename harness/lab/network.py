@@ -28,6 +28,9 @@ PEERS: tuple[IPv4Address | IPv6Address, ...] = (
 )
 """The host's addresses on the DUT bridge; all of them have the bridge's MAC."""
 
+GUEST_ADDRESSES = ("192.0.2.10/24", "192.0.2.11/24", "2001:db8:0:1::10/64", "2001:db8:0:1::11/64")
+"""The guest's addresses on the NIC under test, two of each family, with their prefix lengths."""
+
 CONTROL_HOST, CONTROL_GUEST = IPv4Address("198.51.100.1"), IPv4Address("198.51.100.10")
 
 _PREFIX = {4: 24, 6: 64}

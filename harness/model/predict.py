@@ -6,9 +6,10 @@ decides only where the documents leave it open, and what state the following ste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv6Address
+from typing import Any
 
 from harness.model import control as controls
 from harness.model import socket as sockets
@@ -88,47 +89,45 @@ class Predictor:
                     self._abandoned.add(number)
 
     def _step(self, step: op.Step) -> Prediction:
-        operation = step.operation
-        if isinstance(operation, op.Force | op.Relent):
-            if step.outcome.ioctl == nt.SUCCESS:
-                self._provider.tell(operation)
-            return self._plain(step, Situation.ACCEPTED, calls=False)
-        if isinstance(operation, op.PeerSend):
-            self._inbox.arrive(operation, self._open.values(), self.site)
-            return self._plain(step, Situation.ACCEPTED, calls=False)
-        if isinstance(operation, op.Ioctl):
-            cite = "drivers/include/wsksend_abi.h"
-            rule = StatusRule(False, frozenset({operation.refused}), Mark.DOCUMENTED, cite)
-            return Prediction(step.number, step.case, calls=False, status=rule, rules=(cite,))
-        prediction = self._provider.bend(step, self._call(step, operation))
+        beside = _BESIDE_THE_DRIVER.get(type(step.operation))
+        if beside is not None:
+            return beside(self, step, step.operation)
+        prediction = self._provider.bend(step, self._call(step, step.operation))
         if step.number in self._abandoned:
             return _abandoned(prediction)
         return prediction
 
-    def _call(self, step: op.Step, operation: op.Operation) -> Prediction:
-        """One operation on the driver, the provider behaving as it does by itself."""
-        if isinstance(operation, op.Load | op.Unload):
-            self._open.clear()
-            self._provider = Provider()
-            return self._plain(step, Situation.ACCEPTED, calls=False)
-        if isinstance(operation, op.Open):
-            return self._opened(step, operation)
-        if isinstance(operation, op.Collect):
-            return replace(self._plain(step, Situation.ACCEPTED, calls=False), collects=operation.steps)
-        number = getattr(operation, "socket", None)
-        socket = self._open.get(number) if number is not None else None
+    def _call(self, step: op.Step, operation: Any) -> Prediction:  # noqa: ANN401 - any operation of the two tables
+        """Predict an operation on the driver while nothing is forced on the provider."""
+        on_driver = _ON_THE_DRIVER.get(type(operation))
+        if on_driver is not None:
+            return on_driver(self, step, operation)
+        socket = self._open.get(operation.socket)
         if socket is None:
             return self._plain(step, Situation.NOT_OPEN, calls=False)
-        if isinstance(operation, op.SendTo):
-            return self._sent(
-                step, socket, (payload(operation.buffer),), operation.remote, operation.flags, operation.control
-            )
-        if isinstance(operation, op.SendMessages):
-            data = tuple(payload(buffer) for buffer in operation.buffers)
-            return self._sent(step, socket, data, operation.remote, operation.flags, operation.control)
-        if isinstance(operation, op.Burst):
-            return self._burst(step, socket, operation)
-        return self._other(step, socket, operation)
+        return _ON_A_SOCKET[type(operation)](self, step, socket, operation)
+
+    def _forced(self, step: op.Step, operation: op.Force | op.Relent) -> Prediction:
+        if step.outcome.ioctl == nt.SUCCESS:
+            self._provider.tell(operation)
+        return self._plain(step, Situation.ACCEPTED, calls=False)
+
+    def _peer_sent(self, step: op.Step, operation: op.PeerSend) -> Prediction:
+        self._inbox.arrive(operation, self._open.values(), self.site)
+        return self._plain(step, Situation.ACCEPTED, calls=False)
+
+    def _refused(self, step: op.Step, operation: op.Ioctl) -> Prediction:
+        cite = "drivers/include/wsksend_abi.h"
+        rule = StatusRule(False, frozenset({operation.refused}), Mark.DOCUMENTED, cite)
+        return Prediction(step.number, step.case, calls=False, status=rule, rules=(cite,))
+
+    def _restarted(self, step: op.Step, _operation: op.Load | op.Unload) -> Prediction:
+        self._open.clear()
+        self._provider = Provider()
+        return self._plain(step, Situation.ACCEPTED, calls=False)
+
+    def _collected(self, step: op.Step, operation: op.Collect) -> Prediction:
+        return replace(self._plain(step, Situation.ACCEPTED, calls=False), collects=operation.steps)
 
     def _plain(
         self, step: op.Step, *situations: Situation, calls: bool = True, rules: tuple[str, ...] = ()
@@ -155,41 +154,38 @@ class Predictor:
         datagram = operation.category == 4
         return self._plain(step, Situation.ACCEPTED if datagram else Situation.CATEGORY)
 
-    def _other(self, step: op.Step, socket: Socket, operation: op.Operation) -> Prediction:
-        done = _succeeded(step.outcome)
-        if isinstance(operation, op.Bind):
-            prediction = self._plain(step, *self._binding(socket, operation.local))
-            if done:
-                socket.bound = operation.local
-            return prediction
-        if isinstance(operation, op.SetOption):
-            known = sockets.understood(socket, operation.level, operation.name, operation.value)
-            if done:
-                sockets.apply(socket, operation.level, operation.name, operation.value)
-            return self._plain(step, Situation.ACCEPTED if known else Situation.OPTION_UNKNOWN)
-        if isinstance(operation, op.SetRemoteAddress | op.SetSendToAddress):
-            return self._fixed(step, socket, operation, done)
-        if isinstance(operation, op.Close):
-            del self._open[socket.id[0]]
-            self._inbox.close(socket.id)
-            return self._plain(step, Situation.ACCEPTED)
-        return self._asked(step, socket, operation)
+    def _bound(self, step: op.Step, socket: Socket, operation: op.Bind) -> Prediction:
+        prediction = self._plain(step, *self._binding(socket, operation.local))
+        if _succeeded(step.outcome):
+            socket.bound = operation.local
+        return prediction
 
-    def _asked(self, step: op.Step, socket: Socket, operation: op.Operation) -> Prediction:
-        """Operations that change nothing."""
-        if isinstance(operation, op.GetLocalAddress):
-            if socket.bound is None:
-                return self._plain(step, Situation.LOCAL_UNBOUND)
-            return replace(self._plain(step, Situation.ACCEPTED), endpoint=socket.bound)
-        if isinstance(operation, op.Receive):
-            if socket.bound is None:
-                return self._plain(step, Situation.UNBOUND)
-            return self._inbox.receive(self._plain(step, Situation.RECEIVE), operation, socket)
-        if isinstance(operation, op.GetOption) and operation.length == 4:
-            value = socket.options.values.get((operation.level, operation.name))
-            if value is not None:
-                return replace(self._plain(step, Situation.ACCEPTED), data=value, information=None)
-        return self._plain(step, Situation.OPTION_UNKNOWN)
+    def _option_set(self, step: op.Step, socket: Socket, operation: op.SetOption) -> Prediction:
+        known = sockets.understood(socket, operation.level, operation.name, operation.value)
+        if _succeeded(step.outcome):
+            sockets.apply(socket, operation.level, operation.name, operation.value)
+        return self._plain(step, Situation.ACCEPTED if known else Situation.OPTION_UNKNOWN)
+
+    def _option_read(self, step: op.Step, socket: Socket, operation: op.GetOption) -> Prediction:
+        value = socket.options.values.get((operation.level, operation.name)) if operation.length == 4 else None
+        if value is None:
+            return self._plain(step, Situation.OPTION_UNKNOWN)
+        return replace(self._plain(step, Situation.ACCEPTED), data=value, information=None)
+
+    def _closed(self, step: op.Step, socket: Socket, _operation: op.Close) -> Prediction:
+        del self._open[socket.id[0]]
+        self._inbox.close(socket.id)
+        return self._plain(step, Situation.ACCEPTED)
+
+    def _local_address(self, step: op.Step, socket: Socket, _operation: op.GetLocalAddress) -> Prediction:
+        if socket.bound is None:
+            return self._plain(step, Situation.LOCAL_UNBOUND)
+        return replace(self._plain(step, Situation.ACCEPTED), endpoint=socket.bound)
+
+    def _received(self, step: op.Step, socket: Socket, operation: op.Receive) -> Prediction:
+        if socket.bound is None:
+            return self._plain(step, Situation.UNBOUND)
+        return self._inbox.receive(self._plain(step, Situation.RECEIVE), operation, socket)
 
     def _binding(self, socket: Socket, local: Endpoint) -> tuple[Situation, ...]:
         if socket.bound is not None:
@@ -201,7 +197,7 @@ class Predictor:
             special = (
                 address.is_loopback or address.is_multicast or address.is_link_local or self.site.is_broadcast(address)
             )
-            return (Situation.OPTION_UNKNOWN if special else Situation.FOREIGN_SOURCE,)
+            return (Situation.SPECIAL_SOURCE if special else Situation.FOREIGN_SOURCE,)
         for other in self._open.values():
             if other is socket or other.bound is None or not local.port or other.source_port != local.port:
                 continue
@@ -209,25 +205,23 @@ class Predictor:
                 continue
             if other.bound.address == local.address and not (other.options.reuse or socket.options.reuse):
                 return (Situation.ADDRESS_IN_USE,)
-            return (Situation.OPTION_UNKNOWN,)
+            return (Situation.PORT_SHARED,)
         return (Situation.ACCEPTED,)
 
-    def _fixed(
-        self, step: op.Step, socket: Socket, operation: op.SetRemoteAddress | op.SetSendToAddress, done: bool
-    ) -> Prediction:
+    def _fixed(self, step: op.Step, socket: Socket, operation: op.SetRemoteAddress | op.SetSendToAddress) -> Prediction:
         name = "remote" if isinstance(operation, op.SetRemoteAddress) else "sendto"
         situation = Situation.ACCEPTED
         if socket.bound is None:
             situation = Situation.UNBOUND
         elif operation.remote is None:
-            situation = Situation.ACCEPTED if getattr(socket, name) is not None else Situation.OPTION_UNKNOWN
+            situation = Situation.ACCEPTED if getattr(socket, name) is not None else Situation.NOTHING_TO_CLEAR
         elif operation.remote.family is not socket.family:
             situation = Situation.WRONG_FAMILY
         elif (
             not operation.remote.port or int(operation.remote.address) == 0 or _mapped_v6only(socket, operation.remote)
         ):
-            situation = Situation.OPTION_UNKNOWN
-        if done:
+            situation = Situation.ODD_FIXED_ADDRESS
+        if _succeeded(step.outcome):
             setattr(socket, name, operation.remote)
         return self._plain(
             step, situation, rules=(f"WDK SIO_WSK_SET_{'REMOTE' if name == 'remote' else 'SENDTO'}_ADDRESS",)
@@ -284,6 +278,14 @@ class Predictor:
             rules=(where.rule, status.cite),
         )
 
+    def _send_to(self, step: op.Step, socket: Socket, operation: op.SendTo) -> Prediction:
+        data = (payload(operation.buffer),)
+        return self._sent(step, socket, data, operation.remote, operation.flags, operation.control)
+
+    def _send_messages(self, step: op.Step, socket: Socket, operation: op.SendMessages) -> Prediction:
+        data = tuple(payload(buffer) for buffer in operation.buffers)
+        return self._sent(step, socket, data, operation.remote, operation.flags, operation.control)
+
     def _burst(self, step: op.Step, socket: Socket, operation: op.Burst) -> Prediction:
         single = self._sent(step, socket, (burst_payload(operation.first, operation.size),), operation.remote, 0, ())
         if not single.datagrams:
@@ -295,6 +297,34 @@ class Predictor:
         )
         total = operation.count * operation.size if single.status.success else None
         return replace(single, completions=operation.count, information=total, datagrams=(), burst=burst)
+
+
+# Which method predicts an operation, by the operation's type. A new operation is one row in one of the three tables.
+_BESIDE_THE_DRIVER: Mapping[type[op.Operation], Callable[[Predictor, op.Step, Any], Prediction]] = {
+    op.Force: Predictor._forced,
+    op.Relent: Predictor._forced,
+    op.PeerSend: Predictor._peer_sent,
+    op.Ioctl: Predictor._refused,
+}
+_ON_THE_DRIVER: Mapping[type[op.Operation], Callable[[Predictor, op.Step, Any], Prediction]] = {
+    op.Load: Predictor._restarted,
+    op.Unload: Predictor._restarted,
+    op.Open: Predictor._opened,
+    op.Collect: Predictor._collected,
+}
+_ON_A_SOCKET: Mapping[type[op.Operation], Callable[[Predictor, op.Step, Socket, Any], Prediction]] = {
+    op.Bind: Predictor._bound,
+    op.GetLocalAddress: Predictor._local_address,
+    op.SetOption: Predictor._option_set,
+    op.GetOption: Predictor._option_read,
+    op.SetRemoteAddress: Predictor._fixed,
+    op.SetSendToAddress: Predictor._fixed,
+    op.SendTo: Predictor._send_to,
+    op.SendMessages: Predictor._send_messages,
+    op.Burst: Predictor._burst,
+    op.Receive: Predictor._received,
+    op.Close: Predictor._closed,
+}
 
 
 def _abandoned(prediction: Prediction) -> Prediction:

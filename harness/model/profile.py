@@ -52,6 +52,10 @@ class Situation(Enum):
     LOCAL_UNBOUND = "WskGetLocalAddress on an unbound socket"
     BOUND_TWICE = "second bind"
     OPTION_UNKNOWN = "option without a documented effect here"
+    SPECIAL_SOURCE = "bind to a loopback, group, link-local or broadcast address"
+    PORT_SHARED = "bind to a port that another socket has with another address"
+    NOTHING_TO_CLEAR = "clearing a fixed address that is not set"
+    ODD_FIXED_ADDRESS = "fixed address with port 0, unspecified, or mapped on a socket with IPV6_V6ONLY"
     RECEIVE = "receive, which depends on what peers send"
 
 
@@ -143,6 +147,10 @@ STATUSES: Mapping[Situation, StatusRule] = {
     ),
     Situation.BOUND_TWICE: _rule(None, _UNV, "no document", nt.INVALID_DEVICE_STATE, nt.ADDRESS_ALREADY_ASSOCIATED),
     Situation.OPTION_UNKNOWN: _rule(None, _UNV, "no document"),
+    Situation.SPECIAL_SOURCE: _rule(None, _UNV, "no document"),
+    Situation.PORT_SHARED: _rule(None, _UNV, "no document"),
+    Situation.NOTHING_TO_CLEAR: _rule(None, _UNV, "no document"),
+    Situation.ODD_FIXED_ADDRESS: _rule(None, _UNV, "no document"),
     Situation.RECEIVE: _rule(None, _DOC, "WDK WskReceiveFrom", nt.SUCCESS, nt.CANCELLED),
 }
 

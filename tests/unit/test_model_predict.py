@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
+from harness.model import predict as predicting
 from harness.model.addresses import Cast, mac_text
 from harness.model.datagram import ChecksumRule, ExpectedBurst, ExpectedDatagram, Prediction, burst_payload
 from harness.model.payload import payload
@@ -430,3 +432,8 @@ def test_predicting_case_by_case_gives_the_same_as_all_at_once() -> None:
     assert parts == predict(plan.steps, SITE)
     assert parts[-1].datagrams[0].source.port == EPHEMERAL + 1
     assert parts[-1].datagrams[0].ttl == 3
+
+
+def test_every_operation_is_predicted_by_one_rule() -> None:
+    rows = [*predicting._BESIDE_THE_DRIVER, *predicting._ON_THE_DRIVER, *predicting._ON_A_SOCKET]
+    assert sorted(rows, key=str) == sorted(get_args(op.Operation), key=str)
