@@ -13,7 +13,8 @@ from pathlib import Path
 from harness.errors import LabError
 
 PACKAGE = Path(__file__).resolve().parent
-FOLDERS = ("drivers", "images", "tests/regression")
+FOLDERS = ("drivers", "images", "tests/regression", "tests/defects")
+"""Folders beside the package that a wheel carries inside it (``setup.py``)."""
 
 
 def checkout() -> Path | None:

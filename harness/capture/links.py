@@ -42,11 +42,6 @@ def is_readable(link: int) -> bool:
     return link in (ETHERNET, COOKED, COOKED2)
 
 
-def header_length(link: int) -> int:
-    """Bytes in front of the network layer."""
-    return {ETHERNET: 14, COOKED: _SLL.size, COOKED2: _SLL2.size}[link]
-
-
 def ethernet(link: int, data: bytes, length: int) -> tuple[bytes, int]:
     """Frame and original length as Ethernet; a cooked frame shorter than its own header becomes an empty one."""
     if link == ETHERNET:

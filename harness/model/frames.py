@@ -12,8 +12,6 @@ from enum import Enum
 from harness.model.checksum import internet_checksum, partial_checksum, udp_checksum
 from harness.wsk.types import Endpoint, Family
 
-ETHERTYPE_IPV4 = 0x0800
-ETHERTYPE_IPV6 = 0x86DD
 ETHERNET_HEADER = 14
 ETHERNET_MINIMUM = 60
 IPV4_HEADER = 20

@@ -45,12 +45,6 @@ def test_power_event_41() -> None:
     assert bugcheck.from_power_event({"BugcheckCode": "?"}) is None
 
 
-def test_qemu_log_of_the_hyperv_registers() -> None:
-    line = "2026-01-01 panic hyper-v: arg1='0xd1', arg2='0x1', arg3='0x2', arg4='0x3', arg5='0x4'\n"
-    assert bugcheck.from_qemu_log("noise\n" + line) == Bugcheck(0xD1, (1, 2, 3, 4))
-    assert bugcheck.from_qemu_log("noise") is None
-
-
 def test_dump_header() -> None:
     head = bytearray(b"PAGEDU64".ljust(bugcheck.DUMP_HEADER_BYTES, b"\0"))
     struct.pack_into("<I4x4Q", head, 0x38, D1.code, *D1.parameters)

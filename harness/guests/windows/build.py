@@ -39,7 +39,6 @@ BASE, VARS, KEY, SECRETS = "base.qcow2", "vars.fd", "ssh_key", "secrets.json"
 KIND = "windows"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,30}")
 _RESERVED = ("wine",)
-_HASH_BYTES = 1 << 20
 
 Say = Callable[[str], None]
 

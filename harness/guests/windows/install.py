@@ -127,7 +127,7 @@ class Installer:
         if boot == 0 and phase_of(told, 0, self._written) is Phase.BOOT:
             raise LabError(
                 "the machine ended before Setup had started",
-                mend="look at the screen: `harness image build` with --keep",
+                mend="look at its console's log in the folder of the build",
             )
 
     def _follow(self, guest: Machine, boot: int) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 
 _VALUES = re.compile(r"0x[0-9a-fA-F]+")
 _STOP = re.compile(r"(0x[0-9a-fA-F]{8})\s*\(\s*(0x[0-9a-fA-F]+(?:\s*,\s*0x[0-9a-fA-F]+){3})\s*\)")
-_HYPERV = re.compile(r"panic hyper-v: " + ", ".join(rf"arg{n}='(0x[0-9a-fA-F]+)'" for n in range(1, 6)))
 _DUMP_MAGIC = b"PAGEDU64"
 _DUMP_CODE = struct.Struct("<I4x4Q")  # at 0x38 of DUMP_HEADER64
 _DUMP_OFFSET = 0x38
@@ -71,15 +70,6 @@ def from_power_event(data: Mapping[str, str]) -> Bugcheck | None:
     except ValueError:
         return None
     return Bugcheck(code, (first, second, third, fourth)) if code else None
-
-
-def from_qemu_log(text: str) -> Bugcheck | None:
-    """From QEMU's log, as it writes the Hyper-V crash registers; the last one counts."""
-    found = _HYPERV.findall(text)
-    if not found:
-        return None
-    code, first, second, third, fourth = (int(value, 16) for value in found[-1])
-    return Bugcheck(code, (first, second, third, fourth))
 
 
 def from_dump(head: bytes) -> Bugcheck | None:

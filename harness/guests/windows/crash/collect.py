@@ -17,7 +17,6 @@ from harness.guests.windows import powershell
 from harness.guests.windows.crash import bugcheck
 from harness.guests.windows.crash.bugcheck import Bugcheck
 
-DUMP = "C:/Windows/MEMORY.DMP"
 PACKED = "C:/harness/dump.tgz"
 
 
