@@ -27,7 +27,8 @@ def find(reference: str) -> type[DriverAdapter]:
     modules.add_users_folders(Path.cwd())
     try:
         if place.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            # The name is not the file's: a suite may have a package that is called like the adapter's file.
+            spec = importlib.util.spec_from_file_location(f"harness_adapter_{Path(place).stem}", place)
             if spec is None or spec.loader is None:
                 raise ImportError(f"{place} is no Python file")
             module = importlib.util.module_from_spec(spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -27,6 +28,7 @@ def test_an_adapter_is_found_in_a_module_and_in_a_file(tmp_path: Path) -> None:
     file.write_text(WHOLE)
     assert adapter_names.find("tests.adapter.cast_adapter:CastAdapter").service == "udpcast"
     assert adapter_names.find(f"{file}:Mine").service == "mine"
+    assert "mine" not in sys.modules, "a suite's package of that name must not be hidden"
     assert adapter_names.file_of(f"{file}:Mine") == file
     assert adapter_names.file_of("mine:Mine") is None
 
