@@ -3,6 +3,9 @@
 SIGALRM breaks into whatever Python waits for and raises there, so the error's traceback is the stack of the hang. What
 Python cannot break into (a loop in C code) is ended with the whole process some seconds later, by faulthandler, after
 it has written all stacks to a file that the parent reads.
+
+A test may use SIGALRM, too. So the clock decides, and not the signal: one that comes early is the test's own, and a
+phase that ended late failed, whatever became of the timer.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from harness.errors import AwaitTimeout
 
@@ -35,6 +38,7 @@ HARD_SECONDS = 15.0
 
 _AGAIN_SECONDS = 5.0
 _LEAST_SECONDS = 5.0
+_TICK = 0.005  # a timer's time and the clock's may differ by so much
 
 
 class CaseTimeout(BaseException):
@@ -51,6 +55,13 @@ class CaseTimeoutError(Exception):
         super().__init__(f"the test's fixtures did not end within {seconds:g} s: {where}")
 
 
+class OwnAlarmError(Exception):
+    """A SIGALRM came before the deadline: the test has sent it, and has no handler for it."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"the test raised SIGALRM itself: {where}")
+
+
 class Deadline:
     """The deadline of one case, over all its phases.
 
@@ -65,14 +76,23 @@ class Deadline:
         self._left = seconds
         self._stacks = stacks
         self._since: float | None = None
+        self._until = math.inf
 
     @contextlib.contextmanager
     def running(self, *, last: bool = False) -> Iterator[None]:
-        """The clock runs in this block, which is the teardown if ``last``."""
+        """The clock runs in this block, which is the teardown if ``last``.
+
+        Raises:
+            CaseTimeout, CaseTimeoutError: the block did not end in time. They come from within it, or at its end when
+                the test has disarmed the timer or caught the error.
+            OwnAlarmError: see there.
+        """
         self._last = last
         self._start()
         try:
             yield
+            if self._since is not None and time.monotonic() >= self._until:
+                raise self._overdue("it ended later")
         finally:
             self._stop()
 
@@ -92,6 +112,7 @@ class Deadline:
             return
         left = max(self._left, min(_LEAST_SECONDS, self.seconds))
         self._since = time.monotonic()
+        self._until = self._since + left
         signal.signal(signal.SIGALRM, self._expire)
         signal.setitimer(signal.ITIMER_REAL, left, _AGAIN_SECONDS)
         if self._stacks is not None:
@@ -109,9 +130,13 @@ class Deadline:
     def _expire(self, _signal: int, frame: FrameType | None) -> None:
         if self._since is None:
             return  # it was on its way when the clock was stopped
-        if self._last:
-            raise CaseTimeoutError(self.seconds, place(frame))
-        raise CaseTimeout(self.seconds, place(frame))
+        if (left := _early(self._until)) is not None:
+            signal.setitimer(signal.ITIMER_REAL, left, _AGAIN_SECONDS)
+            raise OwnAlarmError(place(frame))
+        raise self._overdue(place(frame))
+
+    def _overdue(self, where: str) -> BaseException:
+        return CaseTimeoutError(self.seconds, where) if self._last else CaseTimeout(self.seconds, where)
 
 
 @contextlib.contextmanager
@@ -126,7 +151,12 @@ def bounded(seconds: float, awaited: str) -> Iterator[None]:
         yield
         return
 
-    def expire(_signal: int, frame: FrameType | None) -> NoReturn:
+    until = time.monotonic() + seconds
+
+    def expire(_signal: int, frame: FrameType | None) -> None:
+        if (left := _early(until)) is not None:
+            signal.setitimer(signal.ITIMER_REAL, left)  # somebody else's signal has no meaning here
+            return
         raise AwaitTimeout(f"{awaited} ({place(frame)})", seconds)
 
     before = signal.signal(signal.SIGALRM, expire)
@@ -136,6 +166,12 @@ def bounded(seconds: float, awaited: str) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _early(until: float) -> float | None:
+    """Seconds that are left until a time of the monotonic clock; ``None`` when it has come."""
+    left = until - time.monotonic()
+    return left if left > _TICK else None
 
 
 def place(frame: FrameType | None) -> str:

@@ -17,7 +17,7 @@ from _pytest.runner import runtestprotocol
 
 from harness.cell.api import ProviderUnreachable, Wire, Wsk
 from harness.cell.current import Current
-from harness.cell.deadline import CASE_SECONDS, CaseTimeout, CaseTimeoutError, Deadline
+from harness.cell.deadline import CASE_SECONDS, CaseTimeout, CaseTimeoutError, Deadline, OwnAlarmError
 from harness.cell.ledger import STRICT, Ending, Ledger, Raised, Report
 from harness.cell.session import Session
 from harness.cell.texts import described, plain
@@ -404,7 +404,7 @@ def _told(error: BaseException) -> tuple[str, str]:
         return "lab", plain(error.line())
     if isinstance(error, HarnessError):
         return "error", plain(error.line())
-    if isinstance(error, CaseTimeout | CaseTimeoutError):
+    if isinstance(error, CaseTimeout | CaseTimeoutError | OwnAlarmError):
         return "error", plain(str(error))
     return "error", described(error)
 

@@ -434,6 +434,67 @@ def test_a_test_that_hangs_fails_with_its_stack_and_the_next_one_runs(suite: Sui
     assert "in test_body" in found["test_body"][1]
 
 
+def test_a_tests_own_alarm_is_not_the_deadline(suite: Suite) -> None:
+    own = """
+        import contextlib, signal
+
+        def test_alarm(wsk):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            time.sleep(30)
+
+        def test_handler_of_its_own(wsk):
+            rung = []
+            before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            time.sleep(0.2)
+            signal.signal(signal.SIGALRM, before)
+            assert rung
+
+        @pytest.mark.timeout(0.3)
+        def test_hangs_after_its_alarm(wsk):
+            with contextlib.suppress(Exception):
+                signal.setitimer(signal.ITIMER_REAL, 0.05)
+                time.sleep(30)
+            time.sleep(30)
+    """
+    found = suite.run(own)
+    assert "the test raised SIGALRM itself: test_" in found["test_alarm"][1]
+    assert found["test_handler_of_its_own"] == (Status.PASSED, "")
+    status, reason = found["test_hangs_after_its_alarm"]
+    assert status is Status.FAILED
+    assert "did not end within 0.3 s" in reason
+
+
+def test_a_test_that_disarms_its_deadline_or_catches_it_is_failed_by_the_clock(suite: Suite) -> None:
+    suite.timeout = 0.1
+    disarms = """
+        import signal
+
+        def test_alarm_0(wsk):
+            signal.alarm(0)
+            time.sleep(0.2)
+
+        def test_ignores(wsk):
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            time.sleep(0.2)
+
+        def test_catches(wsk):
+            try:
+                time.sleep(0.2)
+            except BaseException:
+                pass
+
+        def test_next(wsk):
+            pass
+    """
+    found = suite.run(disarms)
+    assert found.pop("test_next") == (Status.PASSED, "")
+    assert len(found) == 3
+    for status, reason in found.values():
+        assert status is Status.FAILED
+        assert "did not end within 0.1 s" in reason
+
+
 def test_two_threads_of_a_test_take_turns(suite: Suite) -> None:
     body = """
         def test_threads(wsk, wire):
