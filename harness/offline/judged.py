@@ -30,6 +30,10 @@ def ask_tshark(capture: Path, stretches: Iterable[Stretch], *, whole_file: bool)
 def troubles(stretch: Stretch, splitter: Splitter) -> list[str]:
     """What makes the frames of a stretch doubtful."""
     doubts = [f"{count} frames could not be read: {what}" for what, count in splitter.unreadable.items()]
+    if stretch.undirected or splitter.mixed:
+        count = stretch.undirected
+        what = f"{count} frame{'s'[: count != 1]}" if count else "some markers"
+        doubts.append(f"the capture does not say of {what} who sent them, and says it of others: it was put together")
     if len(stretch.guests) > 1:
         names = ", ".join(sorted(stretch.guests))
         doubts.append(f"the guest's frames are on several interfaces ({names}): choose one with --interface")

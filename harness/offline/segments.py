@@ -50,6 +50,7 @@ class Stretch:
         first, last: numbers of its frames, 0 for none.
         links: link types of the frames that are not the host's.
         guests: names of the interfaces that the guest's frames came from.
+        undirected: how many frames have no direction although the capture says the direction of its markers.
     """
 
     case: str
@@ -65,6 +66,7 @@ class Stretch:
     last: int = 0
     links: set[int] = field(default_factory=set)
     guests: set[str] = field(default_factory=set)
+    undirected: int = 0
 
     @property
     def cooked(self) -> bool:
@@ -120,6 +122,7 @@ class Splitter:
         self.undirected = 0  # frames in cases of which the file does not say whether the host sent them
         self._secret = plan.header.markers
         self._directed = False
+        self._marker_ways: set[Direction] = set()
         self._first_seen_on: dict[Marker, Interface] = {}
         self._current: Stretch | None = self.whole
         self._bytes = 0
@@ -128,6 +131,11 @@ class Splitter:
     def marked(self) -> bool:
         """Whether the file holds our markers."""
         return bool(self.runs)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the file says of some of the cases' markers that the host sent them, and of others nothing."""
+        return {Direction.UNKNOWN, Direction.OUTBOUND} <= self._marker_ways
 
     @property
     def outside(self) -> int:
@@ -149,6 +157,8 @@ class Splitter:
                 continue  # a copy, as a capture of several interfaces holds it: it begins or ends nothing again
             # The host sends markers. A capture that was made elsewhere, in the guest say, means something else by it.
             self._directed = frame.direction is Direction.OUTBOUND
+            if marker.edge is not Edge.LIVE:
+                self._marker_ways.add(frame.direction)
             self._mark(marker)
         self._frames(batch.part(start, len(batch)))
 
@@ -214,6 +224,7 @@ class Splitter:
         stretch.last = between.last
         stretch.links |= between.links
         stretch.guests |= between.guests
+        stretch.undirected += between.undirected
 
     def _case(self, marker: Marker) -> str:
         """Name of a marker's case: as the marker says, or by its number in the plan."""
@@ -234,6 +245,8 @@ class Splitter:
             return
         stretch.first = stretch.first or batch.first + int(mask.argmax())
         stretch.last = batch.first + len(batch) - 1
+        if self._directed:
+            stretch.undirected += int((mask & (batch.direction == Direction.UNKNOWN)).sum())
         left = np.flatnonzero(mask)
         bulk = self._choice.bulk and self._choice.vlan is None and stretch.bulk.begun.trackers and mask.all()
         if bulk and not self._imitated(batch):

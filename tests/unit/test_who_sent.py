@@ -115,6 +115,22 @@ def test_forged_markers_count_for_nothing_where_the_file_has_no_directions(tmp_p
     assert any("told apart by MAC, which a guest can write as well" in note for note in said.notes)
 
 
+def test_a_frame_without_a_direction_among_others_that_have_one_is_doubtful(tmp_path: Path) -> None:
+    made = record(*whole([(Direction.UNKNOWN, AS_HOST)]))
+    said = verdict_of(tmp_path / "c.pcapng", made)
+    assert [part.verdict.status for part in said.parts] == [Status.INCONCLUSIVE, Status.PASSED]
+    assert said.reason.startswith("the capture does not say of 1 frame who sent them")
+
+
+@pytest.mark.parametrize("end", [Edge.START, Edge.END])
+def test_a_marker_without_a_direction_among_others_that_have_one_is_doubtful(tmp_path: Path, end: Edge) -> None:
+    bare = marker(1, end, 2 if end is Edge.START else 3, "sends")
+    made = record(*((Direction.UNKNOWN, data) if data == bare else (way, data) for way, data in whole([])))
+    said = verdict_of(tmp_path / "c.pcapng", made)
+    assert said.status is Status.INCONCLUSIVE
+    assert "does not say" in said.reason
+
+
 def test_an_older_run_is_read_and_its_weakness_is_said(tmp_path: Path) -> None:
     made = [replace(frame, direction=Direction.UNKNOWN) for frame in record(*whole([(OUT, AS_HOST)]))]
     said = verdict_of(tmp_path / "c.pcapng", made, markers=b"")
