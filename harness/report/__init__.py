@@ -1,1 +1,1 @@
-"""How a run is told: ``results.json`` is the record, and everything else is made from it."""
+"""Renders a run's record (``results.json``) for a terminal, as a web page, as JUnit XML and as Markdown."""

@@ -1,4 +1,4 @@
-"""What goes into a record besides verdicts: the host that ran it, and the versions of all that took part."""
+"""Collects the facts of a record: the host that ran the cells, and the versions of the tools that took part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOOLS = {
 
 
 def host() -> dict[str, str]:
-    """The host: name, system, kernel, processor, cores, memory."""
+    """Describe the host: name, system, kernel, processor, cores, memory, and whether root runs the harness."""
     memory = _matched(r"MemTotal:\s+(\d+)", "/proc/meminfo")
     return {
         "name": platform.node(),
@@ -32,7 +32,7 @@ def host() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions by name; a tool that is not there is left out."""
+    """Return versions by name; tools that are not installed are left out."""
     found = {"harness": __version__, "python": platform.python_version(), "libvirt": _libvirt()}
     for name, argv in _TOOLS.items():
         found[name] = _first_number(argv)
@@ -40,14 +40,14 @@ def versions() -> dict[str, str]:
 
 
 def requirable() -> dict[str, str]:
-    """What requirements may name: versions, cores, memory in MiB, kernel, and "accelerator" as last proven."""
+    """Return what requirements may name: versions, cores, memory in MiB, kernel, and the last proven "accelerator"."""
     own = host()
     found = versions() | {"cores": own["cores"], "memory": own["memory"].split(" ")[0], "kernel": own["kernel"]}
     try:
         proven = document.read(resources.cache() / "libvirt" / "accelerator.json") or {}
         found["accelerator"] = str(proven["name"])
     except (ValueError, KeyError):
-        found["accelerator"] = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"  # nothing is proven yet
+        found["accelerator"] = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"  # none is proven yet: guess
     return found
 
 

@@ -1,6 +1,6 @@
-"""``index.html``: the run as one self-contained page, made from ``results.json`` and, where there is one, the history.
+"""Renders ``index.html``: a run as one self-contained page, from ``results.json`` and, if there is one, the history.
 
-The page holds its data as JSON and draws it itself; without scripts it still tells what went wrong, as a plain list.
+The page holds its data as JSON, and its script draws it; without scripts the page still lists the bad cases.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FILE_NAME = "index.html"
 CONSOLE_LINES = 60
 _CONSOLE_BYTES = 200_000
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
-_PLAIN_CASES = 300  # without scripts; the page's data holds all
+_PLAIN_CASES = 300  # in the list for readers without scripts; the page's data holds all cases
 
 
 @cache
@@ -45,7 +45,7 @@ def _environment() -> Environment:
 
 
 def render(results: Results, history: History | None = None, consoles: dict[str, str] | None = None) -> str:
-    """The page as text. Everything that comes from a run is escaped: a driver's output is not markup."""
+    """Return the page as text, with all text from the run escaped: a driver's output must not become markup."""
     environment = _environment()
     data = json.dumps(
         page_data.build(results, history, consoles), ensure_ascii=False, separators=(",", ":"), allow_nan=False
@@ -74,12 +74,12 @@ def render(results: Results, history: History | None = None, consoles: dict[str,
 
 
 def _source(text: str) -> str:
-    """The content of an inline element as a source of a policy (CSP Level 3, section 2.3.1, hash-source)."""
+    """Hash an inline element's content into a source for the page's policy (CSP Level 3, section 2.3.1)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def when(run: RunInfo) -> str:
-    """When a run began and how long it took, as people say it: "2026-11-26 02:53:54 UTC, 4 min 25 s"."""
+    """Say when a run began and how long it took: "2026-11-26 02:53:54 UTC, 4 min 25 s"."""
     try:
         began = datetime.fromisoformat(run.started).astimezone(UTC)
     except ValueError:
@@ -100,7 +100,7 @@ def write(results: Results, folder: Path, history: History | None = None) -> Pat
 
 
 def _consoles(results: Results, folder: Path) -> dict[str, str]:
-    """The end of the console of every cell that did not pass, or that has a case which did not."""
+    """Read the end of the guest's console for every cell whose status is not passed, by cell folder."""
     found = {}
     for cell in results.cells:
         name = cell.evidence.get("console")
@@ -110,7 +110,7 @@ def _consoles(results: Results, folder: Path) -> dict[str, str]:
             with inside.opened(folder, inside.evidence(cell.folder, name)) as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - _CONSOLE_BYTES))
                 raw = file.read(_CONSOLE_BYTES)
-        except (OSError, UsageError):  # a console that is not there, or is a link, is not shown
+        except (OSError, UsageError):  # the console's file is missing or is a link: the page shows none
             continue
         lines = raw.decode("utf-8", "replace").splitlines()[-CONSOLE_LINES:]
         found[cell.folder] = "\n".join("".join(c for c in line if c.isprintable() or c == "\t") for line in lines)
@@ -118,6 +118,6 @@ def _consoles(results: Results, folder: Path) -> dict[str, str]:
 
 
 def anchor(cell: CellResult, case: CaseResult | None = None) -> str:
-    """Fragment identifier of a cell or of a case in it."""
+    """Return the fragment identifier (URL anchor) of a cell or of a case in it."""
     parts = (cell.guest, cell.nic) if case is None else (cell.guest, cell.nic, case.id)
     return "--".join("".join(letter if letter.isalnum() else "-" for letter in part) for part in parts)

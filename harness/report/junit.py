@@ -1,4 +1,4 @@
-"""``junit.xml``: the run as CI systems read it, a suite per cell and a class per case group."""
+"""Renders ``junit.xml``, which CI systems read: a suite per cell and a class per case group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE_NAME = "junit.xml"
 
 
 def render(results: Results) -> str:
-    """The XML text. An inconclusive case is an ``error``, as JUnit has it: the test could not be judged."""
+    """Return the XML text. An inconclusive case becomes JUnit's ``error``: the test could not be judged."""
     suites = ET.Element("testsuites", name=line(f"harness {results.run.id}"))
     for cell, names in zip(results.cells, results.titles(), strict=True):
         suites.append(_suite(cell, names, results.run.started))
@@ -29,7 +29,7 @@ def write(results: Results, folder: Path) -> Path:
 
 def _suite(cell: CellResult, names: tuple[str, ...], started: str) -> ET.Element:
     cases = [_case(names, case) for case in cell.cases]
-    if cell.fault or not cell.cases:  # an error of the cell itself: no case would tell of it
+    if cell.fault or not cell.cases:  # no case carries an error of the cell itself
         cases.append(_case(names, CaseResult("cell", cell.status, cell.reason, group="cell")))
     suite = ET.Element(
         "testsuite",

@@ -1,4 +1,4 @@
-"""``summary.md``: a night or a run in a few lines for a chat or a merge request."""
+"""Renders ``summary.md``: a night or a run in a few lines, for a chat or a merge request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST = 15
 
 
 def render(results: Results, comparison: Comparison | None = None) -> str:
-    """The text: the verdict, what is new, then a row per cell."""
+    """Return the text: the verdict, the changes since earlier nights, then a table with a row per cell."""
     lines = [
         f"### {_SIGN[results.status]} {closing_line(results)}",
         "",
@@ -62,7 +62,7 @@ def _section(title: str, changes: tuple[Change, ...], *, driver: bool) -> list[s
 
 
 def _plain(text: str) -> str:
-    """Text from a run, kept from being markup; a table's row stays one row."""
+    """Escape Markdown in a text from a run, join its lines (a table's row must stay one) and keep 300 characters."""
     return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in line(" ".join(text.split())))[
         :300
     ]

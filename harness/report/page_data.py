@@ -1,4 +1,4 @@
-"""What ``index.html`` shows, as one JSON value: the record in few bytes, and the history where there is one. Pure."""
+"""Builds the data of ``index.html`` as one compact JSON value, from the record and the history if there is one. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRENDS = 60
 
 
 def build(results: Results, history: History | None = None, consoles: dict[str, str] | None = None) -> dict[str, Any]:
-    """The page's data.
+    """Build the page's data.
 
     Args:
         results: the record.
@@ -48,7 +48,7 @@ def build(results: Results, history: History | None = None, consoles: dict[str, 
 
 
 def _alike(results: Results, tests: dict[str, int]) -> list[list[list[int]]]:
-    """The cases that did not pass in groups of those that are alike; each as its cell and its test."""
+    """Group similar cases that failed or are inconclusive; each case is a pair (index of cell, index of test)."""
     members, troubles = [], []
     for status in (Status.FAILED, Status.INCONCLUSIVE):
         for at, cell in enumerate(results.cells):
@@ -60,7 +60,7 @@ def _alike(results: Results, tests: dict[str, int]) -> list[list[list[int]]]:
 
 
 def _cell(cell: CellResult, console: str) -> dict[str, Any]:
-    """The cell without its cases; ``links`` are URLs made here, for what the record says is text and never a URL."""
+    """Return the cell without its cases; ``links`` holds URLs made here, because the record's own texts are no URLs."""
     made = asdict(cell)
     del made["cases"], made["files"]
     paths = {kind: inside.evidence(cell.folder, name) for kind, name in cell.evidence.items() if cell.folder}
@@ -68,7 +68,10 @@ def _cell(cell: CellResult, console: str) -> dict[str, Any]:
 
 
 def _case(case: CaseResult, test: int) -> list[Any]:
-    """Index of the test, index of the status, seconds, frames, datagrams; and the rest where it says something."""
+    """Return a case as a list: indexes of test and status, seconds, frames, datagrams, then a dict of details if any.
+
+    A pass has details only if it has earlier attempts or observations.
+    """
     short = [test, _STATUSES.index(case.status), case.seconds, case.evidence.get("frames", ""), case.datagrams.line()]
     if case.status is Status.PASSED and not case.earlier and not case.observed:
         return short
@@ -104,7 +107,7 @@ def _history(results: Results, history: History) -> dict[str, Any]:
     trends = []
     for test in list(wanted)[:_TRENDS]:
         for point in questions.trend(history, test, limit=400):
-            if point.test == test:  # and no other whose id contains this one
+            if point.test == test:  # `trend` also answers with cases whose id contains this one
                 trends.append([test, point.guest, point.nic, point.run, point.status, point.seconds])
     return {
         "cells": runs,

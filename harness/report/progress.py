@@ -1,4 +1,4 @@
-"""What a person sees while cells run: a live line per running cell on a terminal, plain lines elsewhere."""
+"""Shows the progress of running cells: a live line per cell on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Watcher:
     """Shows events as they come; ``observe`` may be called from any thread.
 
     Args:
-        console: where to show; standard error in general, so that standard output stays the result's.
-        quiet: show nothing but cases that did not pass.
+        console: where to print; in general standard error, so that standard output holds the result alone.
+        quiet: print notes of cells and the cases that failed or are inconclusive, and nothing else.
     """
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
@@ -54,7 +54,7 @@ class Watcher:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        """One line about the run as a whole."""
+        """Print one line about the whole run, unless quiet."""
         if not self._quiet:
             self._console.print(f"{self._clock()} {escape(text)}", highlight=False, soft_wrap=True)
 

@@ -1,6 +1,6 @@
-"""The table at the end of a run on a terminal: case groups by cell, then what went wrong, then one closing line.
+"""Prints the end of a run on a terminal: a table of case groups by cell, then the problems, then one closing line.
 
-Where so many cells do not fit side by side, they stand below each other, with counts in place of groups.
+If the cells do not fit side by side, the table has a row per cell, with counts by status instead of case groups.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def show(results: Results, console: Console, folder: Path | None = None) -> None
 
 
 def matrix(results: Results) -> Table:
-    """Case groups down, cells across; a field holds the number that passed, or what did not."""
+    """Build a table with a row per case group and a column per cell; a field counts the cases of the worst status."""
     table = Table(box=None, pad_edge=False)
     table.add_column("cases")
     for words in _names(results):
@@ -53,7 +53,7 @@ def matrix(results: Results) -> Table:
 
 
 def cells(results: Results) -> Table:
-    """Cells down, how many cases ended how across."""
+    """Build a table with a row per cell and a column per status that holds the number of cases."""
     table = Table(box=None, pad_edge=False)
     table.add_column("cell")
     met = [status for status in Status if any(case.status is status for cell in results.cells for case in cell.cases)]
@@ -68,7 +68,7 @@ def cells(results: Results) -> Table:
 
 
 def _names(results: Results) -> list[list[str]]:
-    """Of each cell what it is called by: its NIC, with guest and driver where there are several."""
+    """Return the words that name each cell: its NIC, and its guest and driver if the run has several of them."""
     several = len({cell.guest for cell in results.cells}) > 1
     return [list(title if several else title[1:]) for title in results.titles()]
 
@@ -88,9 +88,9 @@ def _total(cell: CellResult) -> str:
 
 
 def problems(results: Results) -> list[str]:
-    """Marked-up lines: cells that went wrong, with their evidence; cases that failed; those without a verdict.
+    """Return lines with rich markup: cells that went wrong, with evidence; failed cases; inconclusive cases.
 
-    Cases that are alike share a line.
+    Similar cases share a line.
     """
     lines: list[str] = []
     for cell in results.cells:
@@ -114,7 +114,7 @@ def _problem(status: Status, line: str) -> str:
 
 
 def closing_line(results: Results) -> str:
-    """Counts of all cases by status, in the words of pytest's closing line: "58 passed, 2 failed"."""
+    """Return the counts of cases by status, worded like pytest's closing line: "58 passed, 2 failed"."""
     counts = results.counts()
     named = [f"{number} {status}" for status, number in counts.items() if number]
     cells = sum(1 for cell in results.cells if cell.fault)
