@@ -1,4 +1,4 @@
-"""Builds the data of ``index.html`` as one compact JSON value, from the record and the history if there is one. Pure."""
+"""Builds the data of ``index.html`` as compact JSON, from the record and the history if there is one. Pure."""
 
 from __future__ import annotations
 

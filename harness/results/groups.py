@@ -1,4 +1,4 @@
-"""Many failures told as few: what fails alike in one test, over its parameters and over cells, is one line. Pure."""
+"""Groups similar failures of one test, over its parameters and over cells, so that a report needs one line. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _MOST_PLACES = 3
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A case of a cell that somebody is to be told of.
+    """A case of a cell that a report must mention.
 
     Args:
-        place: the cell, as the reader calls it.
+        place: the cell's name in this report.
         case: the case's id.
-        told: what is wrong with it, in one line.
-        looks: what other cases must share to be alike; what is told without its numbers and values when not given.
+        told: what is wrong with the case, in one line.
+        looks: text that is equal in similar cases; by default ``told`` without its numbers and values.
     """
 
     place: str
@@ -27,23 +27,23 @@ class Trouble:
 
     @property
     def kind(self) -> tuple[str, str]:
-        """The test without its parameters, and what the trouble looks like."""
+        """The test without its parameters, and ``looks``: equal in troubles that share a group."""
         return self.case.partition("[")[0], self.looks or looks(self.told)
 
 
 def looks(told: str) -> str:
-    """What is wrong without its numbers and values."""
+    """Return a text without its numbers and without what follows " expected "."""
     return re.sub(r"0x[0-9a-fA-F]+|\d+", "", told.partition(" expected ")[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Cases that are alike; the first stands for all.
+    """Similar cases; a report shows the first and counts the others.
 
     Args:
-        first: of them.
-        members: where they stood in what was grouped.
-        cases: how many cases, whatever their cells.
+        first: the first of them.
+        members: indexes of all of them in the sequence that was grouped.
+        cases: number of different case ids, over all cells.
         places: their cells, each once.
     """
 
@@ -53,22 +53,22 @@ class Group:
     places: tuple[str, ...]
 
     def where(self) -> str:
-        """The cells, the last of many counted only."""
+        """Name the cells; of more than three, name the first two and count the others."""
         shown = self.places if len(self.places) <= _MOST_PLACES else self.places[: _MOST_PLACES - 1]
         more = f" and {len(self.places) - len(shown)} other cells" if len(shown) < len(self.places) else ""
         return f"{', '.join(shown)}{more}"
 
     def case(self) -> str:
-        """The case, or the test and how many of its cases."""
+        """Name the case, or the test and the number of its cases."""
         return self.first.case if self.cases == 1 else f"{self.first.case.partition('[')[0]} ({self.cases} cases)"
 
     def line(self) -> str:
-        """The group as one line: cells, case, and what is wrong with the first."""
+        """Return the group as one line: cells, case, and what is wrong with the first case."""
         return f"{self.where()}: {self.case()}: {self.first.told}"
 
 
 def grouped(troubles: Sequence[Trouble]) -> list[Group]:
-    """The troubles in groups of those that are alike, in the order of their first."""
+    """Group similar troubles; the groups are in the order of their first members."""
     found: dict[tuple[str, str], list[int]] = {}
     for index, trouble in enumerate(troubles):
         found.setdefault(trouble.kind, []).append(index)
@@ -81,12 +81,12 @@ def grouped(troubles: Sequence[Trouble]) -> list[Group]:
 
 
 def told(troubles: Sequence[Trouble], most: int, elsewhere: str) -> list[str]:
-    """Lines of the groups, ``most`` at the most; a last line says how many cases in cells are not told.
+    """Return a line for each of the first ``most`` groups, and one more line that counts the troubles left out.
 
     Args:
-        troubles: what is to be told.
-        most: lines.
-        elsewhere: where the rest is to be found.
+        troubles: the troubles, before grouping.
+        most: largest number of groups.
+        elsewhere: end of the last line, which says where the reader finds the rest.
     """
     groups = grouped(troubles)
     lines = [group.line() for group in groups[:most]]

@@ -1,6 +1,6 @@
-"""Reads a record that may come from elsewhere: bounded, finite, whole, and with no path that leads out of its folder.
+"""Reads a record from an untrusted source: limits its size and numbers, and refuses paths out of the run's folder.
 
-Everything wrong with it is one ``UsageError`` that names the file.
+Every fault of the record raises a ``UsageError`` that names the file.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from harness.results.record import Results
 
 LARGEST = 256 << 20
-"""Bytes of a record that is read; a run of ten thousand cases has three million."""
+"""Largest record that is read, in bytes; a run of ten thousand cases has three million."""
 
 MOST_SHARDS = 9999
 _SHARD = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})", re.ASCII)
 
 
 def text_of(file: Path, largest: int = LARGEST) -> bytes:
-    """The bytes of a file.
+    """Read the bytes of a file.
 
     Raises:
-        UsageError: it is larger, a link, no regular file, or cannot be read.
+        UsageError: the file is larger than ``largest``, a link, no regular file, or cannot be read.
     """
     try:
         with inside.plain_file(file) as source:
@@ -41,14 +41,14 @@ def text_of(file: Path, largest: int = LARGEST) -> bytes:
 
 
 def parsed(content: bytes, where: object) -> Any:  # noqa: ANN401 - any JSON value
-    """JSON as a value.
+    """Parse JSON.
 
     Args:
         content: UTF-8.
-        where: what the error names as the file.
+        where: the file's name in errors.
 
     Raises:
-        UsageError: it is not JSON, is nested too deeply, or holds a number or a text that no record can hold.
+        UsageError: the content is not JSON, is nested too deeply, or holds a number or text that no record can hold.
     """
     try:
         value = json.loads(
@@ -66,10 +66,10 @@ def parsed(content: bytes, where: object) -> Any:  # noqa: ANN401 - any JSON val
 
 
 def require_sound(results: Results, where: object) -> None:
-    """See that a record names nothing outside its folder and no shard that cannot be.
+    """Refuse a record that names a file outside the run's folder or an impossible shard.
 
     Raises:
-        UsageError: the first text that does; the message quotes it.
+        UsageError: the record does; the message quotes the first such text.
     """
     if results.run.shard:
         shard_of(results.run.shard, where)
@@ -87,10 +87,10 @@ def require_sound(results: Results, where: object) -> None:
 
 
 def shard_of(text: str, where: object) -> tuple[int, int]:
-    """A shard's number and how many there are.
+    """Parse "2/3" into a shard's number and the number of shards.
 
     Raises:
-        UsageError: it is no shard, or one of more than ``MOST_SHARDS``.
+        UsageError: the text is no shard, or the number of shards exceeds ``MOST_SHARDS``.
     """
     match = _SHARD.fullmatch(text)
     if match is None or int(match[1]) > int(match[2]):

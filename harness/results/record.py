@@ -1,6 +1,6 @@
-"""The record of a run: the values behind ``results.json`` (schema 1), read and written.
+"""Defines the record of a run (``results.json``, schema 1), writes it and reads it.
 
-Every report is made from these values alone and can be made again from the file.
+Every report is rendered from these values alone, so it can be rendered again from the file.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA = 1
-_HEAD = 1 << 16  # bytes at the beginning of a record that hold what is said of the run
+_HEAD = 1 << 16  # bytes at the beginning of a record; the run's own fields lie in them
 FILE_NAME = "results.json"
 PLAN, CAPTURE = "operations.jsonl", "capture.pcapng"
-"""A cell's plan and capture, in its folder."""
+"""File names of a cell's plan (trace) and capture, in the cell's folder."""
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 OWN = "harness::"
-"""How the ids begin of what is no test of a suite."""
+"""Prefix of the ids of the harness's own cases, which are no tests of a suite."""
 
 UNLOAD = f"{OWN}the driver unloads"
-"""The case that a cell has when the end of the driver was wrong."""
+"""Id of the case that a cell gets if unloading the driver went wrong."""
 DAMAGED = "damaged state"
-"""Fact of a cell whose saved state was found damaged after a case had failed: the cell is run again, once."""
+"""Key in ``CellResult.facts`` if the guest's saved state was found damaged after a failure: the cell is rerun once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An earlier verdict of a case that was run again: kept, because a retry must not erase evidence.
+    """An earlier verdict of a case that was run again; it is kept because a retry must not erase evidence.
 
     Args:
         status, reason, seconds: as in ``CaseResult``.
-        sign: what the failure looked like (verdicts and fields of its findings).
-        folder: where its evidence lies, relative to the run's folder.
+        sign: signature of the failure: verdicts and fields of its findings.
+        folder: folder of its evidence, relative to the run's folder.
     """
 
     status: Status
@@ -56,7 +56,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What became of one case.
+    """The result of one case.
 
     Args:
         id: the test's id in the cell: "test_sizes.py::test_empty[ipv4]".
@@ -64,15 +64,15 @@ class CaseResult:
         reason: one line, empty for a plain pass.
         seconds: from the case's first operation to its verdict.
         datagrams: counts by verdict.
-        group: what the case belongs to in tables; the test file without folder and suffix when not given.
-        findings: what was wrong, each by itself.
-        observed: what was seen where the documents leave it open.
-        background: frames by protocol that were not the driver's.
+        group: row of the case in tables; by default the test file without folder and suffix.
+        findings: the deviations, one each.
+        observed: behavior seen where the documentation leaves it open.
+        background: number of frames by protocol that were not the driver's.
         evidence: pointers by kind: {"capture": "capture.pcapng", "frames": "12-19"}, files relative to the cell's
             folder.
-        earlier: verdicts of earlier attempts, oldest first; this one is the last.
-        explained: the first findings made plain: expected and seen packet side by side, bytes, tshark's text.
-        verdict_seconds: from the guest's last frame on the bridge to the verdict; ``None`` where it sent none.
+        earlier: verdicts of earlier attempts, oldest first; this result is the last attempt.
+        explained: the first findings in full: expected and seen packet side by side, bytes, tshark's text.
+        verdict_seconds: from the guest's last frame on the bridge to the verdict; ``None`` if the guest sent none.
     """
 
     id: str
@@ -101,11 +101,11 @@ class CaseResult:
 
     @property
     def flaky(self) -> bool:
-        """Whether attempts at the case came to different verdicts."""
+        """True if attempts at the case had different statuses."""
         return any(attempt.status is not self.status for attempt in self.earlier)
 
     def told(self) -> str:
-        """Why the case has its status, in one line: the reason, or the first finding."""
+        """Say in one line why the case has its status: the reason, or the first finding."""
         reason = self.reason or (self.findings[0].line(detail=False) if self.findings else "")
         return reason.splitlines()[0] if reason else ""
 
@@ -115,8 +115,8 @@ class CellFiles:
     """The plan and the capture of one attempt at a cell, as they were when it ended.
 
     Args:
-        folder: where they lie, relative to the run's folder.
-        plan, capture: SHA-256 of ``operations.jsonl`` and ``capture.pcapng`` in hexadecimal; empty for no such file.
+        folder: folder of both, relative to the run's folder.
+        plan, capture: SHA-256 of ``operations.jsonl`` and ``capture.pcapng`` in hexadecimal; empty if there is none.
     """
 
     folder: str
@@ -126,19 +126,19 @@ class CellFiles:
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
-    """What became of one guest x NIC.
+    """The result of one cell.
 
     Args:
         guest, nic: names as in the catalogue.
-        status: of the worst case, or of the cell itself when the lab failed.
-        reason: why the cell has this status when no case tells.
-        fault: whose fault an error of the cell itself was: "driver", "lab", "user" or "harness"; empty without one.
+        status: of the worst case, or of the cell itself if the lab failed.
+        reason: why the cell has this status, if no case says it.
+        fault: who caused an error of the cell itself: "driver", "lab", "user" or "harness"; empty without an error.
         driver: name of the driver file under test.
         accelerator: "kvm" or "tcg"; empty when no VM was started.
         timings: seconds by phase, in order.
         cases: in the order in which they ran.
-        versions: what took part in this cell only: image key, driver key, guest.
-        facts: what the lab was like: evidence for the accelerator, netfilter on bridges, memory of QEMU.
+        versions: of what belongs to this cell only: image key, driver key, guest.
+        facts: state of the lab: evidence for the accelerator, netfilter on bridges, memory of QEMU.
         evidence: files of the cell by kind, relative to its folder.
         detail: evidence that may span lines (the end of the guest's console).
         folder: the cell's folder, relative to the run's.
@@ -163,16 +163,19 @@ class CellResult:
 
     @property
     def unloaded(self) -> bool:
-        """Whether the driver was unloaded in the end and nothing was wrong with that, which no case tells."""
+        """True if the driver was unloaded cleanly; a cell has no case for that unless it went wrong.
+
+        False if the cell has a fault or an inconclusive case, too.
+        """
         doubtful = any(case.id == UNLOAD or case.status is Status.INCONCLUSIVE for case in self.cases)
         return "unload" in self.timings and not self.fault and not doubtful
 
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """When and where a run was: times are ISO 8601 with zone; host and versions are name -> text.
+    """When and where a run took place: times are ISO 8601 with zone; host and versions are name -> text.
 
-    ``shard`` is "2/3" for the second of three runs that are to be merged; empty for a whole one.
+    ``shard`` is "2/3" for the second of three runs that the user will merge; empty for a whole run.
     """
 
     id: str
@@ -194,17 +197,17 @@ class Results:
 
     @property
     def status(self) -> Status:
-        """The run's status: that of its worst cell."""
+        """Status of the run's worst cell."""
         return worst(cell.status for cell in self.cells)
 
     def exit_code(self) -> int:
-        """Exit code of the run: 1 when anything failed, then 2 when the user was at fault, else by status."""
+        """Return the run's exit code: 1 if anything failed, else 2 if the user caused an error, else by status."""
         if self.status is not Status.FAILED and any(cell.fault == "user" for cell in self.cells):
             return EXIT_USAGE
         return exit_code(cell.status for cell in self.cells)
 
     def titles(self) -> list[tuple[str, ...]]:
-        """What each cell is called: guest, NIC and, where there are several, the driver build, if it is known."""
+        """Return each cell's name: guest, NIC and, if the run has several known drivers, the driver if known."""
         several = len({cell.driver for cell in self.cells if cell.driver}) > 1
         return [(cell.guest, cell.nic, *((cell.driver,) if several and cell.driver else ())) for cell in self.cells]
 
@@ -218,32 +221,32 @@ class Results:
 
 
 def to_dict(value: Results | CellResult | CaseResult) -> dict[str, Any]:
-    """The value as JSON's types; ``schema`` comes first in a whole run."""
+    """Convert the value to JSON's types; ``schema`` comes first in a whole run."""
     made = asdict(value)
     return {"schema": made.pop("schema"), **made} if isinstance(value, Results) else made
 
 
 @cache
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter  # here: 0.1 s that `harness --help` need not pay
+    from pydantic import TypeAdapter  # imported here, because it takes 0.1 s that `harness --help` does not need
 
     return TypeAdapter(kind)
 
 
 def cell_from_dict(value: dict[str, Any]) -> CellResult:
-    """The cell back from ``to_dict``; raises ``ValueError`` when it is not one."""
+    """Convert the output of ``to_dict`` back to a cell; raises ``ValueError`` if it is none."""
     cell: CellResult = _adapter(CellResult).validate_python(value)
     return cell
 
 
 def case_from_dict(value: dict[str, Any]) -> CaseResult:
-    """The case back from ``to_dict``; raises ``ValueError`` when it is not one."""
+    """Convert the output of ``to_dict`` back to a case; raises ``ValueError`` if it is none."""
     case: CaseResult = _adapter(CaseResult).validate_python(value)
     return case
 
 
 def dumps(results: Results) -> str:
-    """``results.json`` as text; half a surrogate pair (a name that is not UTF-8) stands in it as its escape."""
+    """Return ``results.json`` as text; half a surrogate pair (from a name that is not UTF-8) is written escaped."""
     text = json.dumps(to_dict(results), indent=1, ensure_ascii=False)
     return _HALF_A_PAIR.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text) + "\n"
 
@@ -254,10 +257,10 @@ def write(results: Results, folder: Path) -> Path:
 
 
 def load_run(path: Path) -> RunInfo:
-    """What ``load`` gives as the run, without reading the cells: records of years are looked through by it.
+    """Read only the run's own fields from a record, so that a search through years of records stays fast.
 
     Raises:
-        UsageError: as ``load``; a file that is broken behind its beginning is not noticed.
+        UsageError: as ``load``, but damage after the beginning of the file goes unnoticed.
     """
     file = path / FILE_NAME if path.is_dir() else path
     try:
@@ -274,14 +277,14 @@ def load(path: Path) -> Results:
     """Read ``results.json`` (or the folder that holds it).
 
     Raises:
-        UsageError: no such file, not a record of a run, one that names files elsewhere, or written by a newer schema.
+        UsageError: there is no such file, or it is no record, has another schema, or names files outside its folder.
     """
     file = path / FILE_NAME if path.is_dir() else path
     return from_bytes(reading.text_of(file), file)
 
 
 def from_bytes(content: bytes, file: object) -> Results:
-    """The record in the bytes of a ``results.json``; ``file`` is what an error names.
+    """Parse the bytes of a ``results.json``; ``file`` is its name in errors.
 
     Raises:
         UsageError: as ``load``.

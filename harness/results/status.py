@@ -1,4 +1,4 @@
-"""The four statuses of a case, a cell and a run, how many become one, and the exit code they give."""
+"""Combines the statuses of cases, cells and runs into one, and maps a run's status to its exit code."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _WORST_FIRST = (Status.FAILED, Status.INCONCLUSIVE, Status.PASSED, Status.SKIPPE
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """One status for many: failed before inconclusive before passed before skipped.
+    """Return the worst of many statuses: failed, then inconclusive, then passed, then skipped.
 
-    Nothing at all is inconclusive: a test never passes because nobody looked.
+    No statuses at all are inconclusive: a test must not pass because nothing was checked.
     """
     seen = set(statuses)
     return next((status for status in _WORST_FIRST if status in seen), Status.INCONCLUSIVE)
 
 
 def exit_code(statuses: Iterable[Status]) -> int:
-    """Exit code of a run by its worst status; a run in which nothing was judged is the lab's fault, not a pass."""
+    """Return a run's exit code by its worst status; a run that judged nothing exits as a lab error, not as a pass."""
     status = worst(statuses)
     return {Status.PASSED: EXIT_PASSED, Status.FAILED: EXIT_FAILED}.get(status, EXIT_LAB)
