@@ -65,6 +65,18 @@ class Identities:
         return nodeid
 
 
+def same_file(suites: tuple[Path, ...]) -> tuple[Path, Path] | None:
+    """Two test files of the suites that a link makes one file, so that its cases would have the same ids."""
+    files: dict[Path, Path] = {}
+    for suite in suites:
+        path = Path(str(suite).split("::", 1)[0]).absolute()
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else (path,):
+            is_test = file.name.startswith("test_") or file.name.endswith("_test.py")
+            if is_test and (first := files.setdefault(file.resolve(), file)) != file:
+                return first, file
+    return None
+
+
 def alike(suites: tuple[Path, ...]) -> bool:
     """Whether two files of the suites have one name, so that Python could not import both by it."""
     files: dict[str, Path] = {}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SUITE_LOG = "suite.log"
 _THREADS = "error::pytest.PytestUnhandledThreadExceptionWarning"  # what a thread of a test raises fails the test
+_OWN = "ignore:Module already imported so cannot be rewritten; harness:pytest.PytestAssertRewriteWarning"
 _WORST_FIRST = (4, 3, 2, 1, 0, 5)
 """Exit codes of pytest: usage, internal error, interrupted, failed, passed, nothing collected."""
 
@@ -66,8 +67,8 @@ def run_suite(job: CellJob, session: Session) -> None:
         asked = bool(job.only or job.pytest_args)
         plugin = CellPlugin(session, ids.of, asked=asked, seconds=job.timeout, stacks=stacks)
         faulthandler.enable(stacks)
-        arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:timeout", "-p", "no:faulthandler", "-W", _THREADS]
-        arguments += ["--rootdir=/", "-c", "/dev/null", *job.pytest_args]
+        arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:timeout", "-p", "no:faulthandler"]
+        arguments += ["-W", _THREADS, "-W", _OWN, "--rootdir=/", "-c", "/dev/null", *job.pytest_args]
         plugins: list[object] = [plugin, _Only(job.only, plugin)] if job.only else [plugin]
         codes = [_main([*arguments, *map(str, group)], plugins, group) for group in _apart(suites)]
         faulthandler.disable()

@@ -5,6 +5,7 @@ Imports are made inside the commands, so that ``harness --help`` is quick and a 
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import tempfile
@@ -385,6 +386,8 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, EOFError, typer.Abort):
         return _tell("interrupted", "", EXIT_INTERRUPTED)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return _tell("no more files can be opened (raise the limit: `ulimit -n 1024`)", "", EXIT_LAB)
         where = f": {error.filename}" if error.filename else ""
         return _tell(f"{error.strerror or error}{where}", _keep_traceback(), EXIT_LAB)
     except Exception as error:

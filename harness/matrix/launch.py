@@ -110,9 +110,15 @@ def check(request: Request) -> None:
     catalogue.check_windows(request.windows, request.guests)
     if request.adapter:
         adapter_names.find(request.adapter)
-    for path in request.suite:
+    _check_suites(request.suite)
+
+
+def _check_suites(suites: tuple[Path, ...]) -> None:
+    for path in suites:
         if not Path(str(path).split("::", 1)[0]).exists():
             raise UsageError(f"no such suite: {path}")
+    if same := identity.same_file(suites):
+        raise UsageError(f"{same[0]} and {same[1]} are the same file", mend="name it once, and not by a link")
 
 
 def run_folder(output: Path | None, now: datetime) -> Path:

@@ -98,7 +98,7 @@ class Watcher:
         if not self._quiet:
             style = STYLE[result.status]
             self._print(
-                cell, f"[{style}]{result.status}[/]{seconds}{escape(f' ({told})' if told else '')}{escape(reason)}"
+                cell, f"[{style}]{result.word}[/]{seconds}{escape(f' ({told})' if told else '')}{escape(reason)}"
             )
 
     def _update(self, cell: Cell, text: str) -> None:

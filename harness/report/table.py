@@ -84,7 +84,7 @@ def _field(cases: list[CaseResult]) -> str:
 
 
 def _total(cell: CellResult) -> str:
-    return f"[{STYLE[cell.status]}]{cell.status}[/]"
+    return f"[{STYLE[cell.status]}]{cell.word}[/]"
 
 
 def problems(results: Results) -> list[str]:
@@ -97,7 +97,7 @@ def problems(results: Results) -> list[str]:
         if cell.reason and cell.status is not Status.PASSED:
             evidence = [f"\n    [dim]{escape(line)}[/]" for line in cell.detail.splitlines()[-_MAX_EVIDENCE:]]
             first = cell.reason.splitlines()[0]
-            lines.append(_problem(cell.status, f"{cell.guest} x {cell.nic}: {first}") + "".join(evidence))
+            lines.append(_problem(cell.status, f"{cell.guest} x {cell.nic}: {first}", cell.word) + "".join(evidence))
     for status in (Status.FAILED, Status.INCONCLUSIVE):
         troubles = [
             Trouble(" x ".join(words), case.id, case.told())
@@ -109,15 +109,15 @@ def problems(results: Results) -> list[str]:
     return lines
 
 
-def _problem(status: Status, line: str) -> str:
-    return f"[{STYLE[status]}]{status}[/] {escape(line)}"
+def _problem(status: Status, line: str, word: str = "") -> str:
+    return f"[{STYLE[status]}]{word or status}[/] {escape(line)}"
 
 
 def closing_line(results: Results) -> str:
     """Return the counts of cases by status, worded like pytest's closing line: "58 passed, 2 failed"."""
     counts = results.counts()
     named = [f"{number} {status}" for status, number in counts.items() if number]
-    cells = sum(1 for cell in results.cells if cell.fault)
+    cells = sum(1 for cell in results.cells if cell.fault not in ("", "user"))
     if cells:
         named.append(f"{cells} {'cell' if cells == 1 else 'cells'} without an end")
     return ", ".join(named) or "nothing was run"

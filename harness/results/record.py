@@ -162,6 +162,11 @@ class CellResult:
     files: tuple[CellFiles, ...] = ()
 
     @property
+    def word(self) -> str:
+        """What a person is shown as the outcome: the status, or "usage" for a mistake of the user."""
+        return "usage" if self.fault == "user" else str(self.status)
+
+    @property
     def unloaded(self) -> bool:
         """True if the driver was unloaded cleanly; a cell has no case for that unless it went wrong.
 

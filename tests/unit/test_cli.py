@@ -154,6 +154,13 @@ def test_an_unforeseen_error_is_one_line_with_its_traceback_in_a_file(
     assert type(error).__name__ in (tmp_path / "out" / "traceback.txt").read_text()
 
 
+def test_too_few_open_files_are_one_line(
+    requests: list[launch.Request], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert raising(OSError(24, "Too many open files"), monkeypatch) == EXIT_LAB
+    assert "ulimit -n" in one_line(capsys)
+
+
 def test_a_group_without_a_command_shows_its_help(capsys: Capture) -> None:
     assert run_app(["image"]) == EXIT_USAGE
     assert "build" in capsys.readouterr().out

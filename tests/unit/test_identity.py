@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from harness.cell.identity import prefix
 from harness.cell.job import Cell, CellJob
 from harness.cell.suite import run_suite
 from harness.errors import UsageError
+from harness.matrix import launch
 from tests.unit.test_session_case import Cell as StandIn
 
 BODY = "def test_a(wsk):\n    assert {}\n"
@@ -22,7 +24,7 @@ def make(folder: Path, *names: str, package: bool = False) -> list[Path]:
     for name in names:
         suite = folder / name
         suite.mkdir(parents=True)
-        (suite / "test_y.py").write_text(BODY.format(name != names[1]))
+        (suite / "test_y.py").write_text(BODY.format(names.index(name) != 1))
         if package:
             (suite / "__init__.py").touch()
         suites.append(suite)
@@ -82,3 +84,16 @@ def test_the_harness_s_own_suites_keep_their_names() -> None:
     assert prefix(resources.suite(), Path("/")) == ""
     assert prefix(resources.suite() / "test_buffers.py::test_x", Path("/")) == ""
     assert prefix(resources.root() / "tests" / "defects" / "driver_cases.py", Path("/")) == ""
+
+
+def test_two_names_of_one_file_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    (suite,) = make(tmp_path, "real")
+    link = tmp_path / "link"
+    link.symlink_to(suite, target_is_directory=True)
+    (tmp_path / "test_again.py").symlink_to(suite / "test_y.py")
+    request = launch.Request(("wine",), ("e1000",))
+    for suites in [(link, suite / "test_y.py"), (suite, tmp_path / "test_again.py"), (tmp_path,)]:
+        with pytest.raises(UsageError, match="are the same file"):
+            launch.check(replace(request, suite=suites))
+    launch.check(replace(request, suite=(suite, suite / "test_y.py")))
+    launch.check(replace(request, suite=(link,)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 import time
 from dataclasses import replace
@@ -114,6 +116,18 @@ def test_what_a_fixture_raises_fails_its_test(suite: Suite, when: str, raised: s
     found = suite.run(f"{GOOD}{fixture}def test_bad(wsk, wire, broken):\n    send(wsk, wire)\n")
     assert (found["test_good"][0], found["test_bad"][0]) == (Status.PASSED, Status.FAILED), found
     assert "a fixture of the test failed" in found["test_bad"][1]
+
+
+def test_a_file_that_cannot_be_read_is_named_and_pytest_says_nothing_of_the_harness(tmp_path: Path) -> None:
+    # Not in this process, in which pytest itself has imported the harness.
+    inner = "import sys; from pathlib import Path; from tests.unit.test_ledger import Suite\n"
+    inner += "Suite(Path(sys.argv[1])).run('import nonesuch_module')\n"
+    argv = [sys.executable, "-c", inner, str(tmp_path)]
+    done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert "UsageError: a test file cannot be read" in done.stderr
+    log = (tmp_path / SUITE_LOG).read_text()
+    assert "No module named 'nonesuch_module'" in log
+    assert "cannot be rewritten; harness" not in log
 
 
 NEVER_SET_UP = {

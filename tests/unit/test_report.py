@@ -187,6 +187,18 @@ def test_table_of_nothing_does_not_look_like_a_pass() -> None:
     assert "nothing was run" in printed(Results(RESULTS.run, ()))
 
 
+def test_a_mistake_of_the_user_is_shown_as_one() -> None:
+    cell = CellResult("wine", "e1000", Status.INCONCLUSIVE, "no test is selected in t; check -k", fault="user")
+    text = printed(Results(RESULTS.run, (cell,)))
+    assert "usage wine x e1000: no test is selected in t; check -k" in text
+    assert "inconclusive" not in text
+    assert "without an end" not in text
+    out = io.StringIO()
+    with Watcher(Console(file=out, force_terminal=False)) as watcher:
+        watcher.observe(Cell("wine", "e1000"), cell)
+    assert "e1000: usage" in out.getvalue()
+
+
 def test_progress_off_a_terminal_is_plain_lines() -> None:
     out = io.StringIO()
     cell = Cell("wine", "e1000")
