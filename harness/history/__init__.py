@@ -1,1 +1,1 @@
-"""What earlier runs said: one SQLite file, written after every run, and the questions people ask of it."""
+"""Keeps the verdicts of earlier runs in one SQLite file, answers questions from it, and compares a run with them."""

@@ -1,4 +1,4 @@
-"""The history's answers as plain values and as lines for a terminal."""
+"""Collects the answers that ``harness history`` shows, and renders them as lines for a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARK = {"passed": ".", "failed": "F", "inconclusive": "?", "skipped": "s"}
 
 
 def collect(history: History, *, case: str, guest: str, nic: str, limit: int) -> dict[str, Any]:
-    """Everything that the command shows, as JSON's types."""
+    """Collect everything that the command shows, as JSON's types; with ``case`` its trend, else flakes and slowest."""
     answer: dict[str, Any] = {
         "failing": [
             asdict(bad)
@@ -33,7 +33,7 @@ def collect(history: History, *, case: str, guest: str, nic: str, limit: int) ->
 
 
 def lines(answer: dict[str, Any], case: str, limit: int = 20) -> list[str]:
-    """The answer for a person; of what has failed since the same run at most ``limit`` kinds are told."""
+    """Render the answer for a person, with at most ``limit`` groups of failures that began in the same run."""
     told = ["failing, with the first bad run and driver build:", *(_failing(answer["failing"], limit) or ["  nothing"])]
     if "trend" in answer:
         return told + _trend(answer["trend"], case)
@@ -60,7 +60,7 @@ def _failing(failing: list[dict[str, Any]], limit: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """What has failed since one run: so much as one driver build is to blame for."""
+    """The cases that have failed since one run, so one driver build may be to blame for all of them."""
 
     started: str
     run: str
@@ -71,7 +71,10 @@ class Since:
 
 
 def by_beginning(failing: Iterable[FirstBad]) -> list[Since]:
-    """Failures by the run that they began with, the latest first; several guests and drivers are named."""
+    """Group failures by the run in which they began, the latest first.
+
+    A place names its guest or driver only if the failures have several of them.
+    """
     failing = tuple(failing)
     guests, drivers = ({getattr(bad, name) for bad in failing} for name in ("guest", "driver"))
     since: dict[tuple[str, str, str, str], list[FirstBad]] = {}
@@ -95,7 +98,7 @@ def _trouble(bad: FirstBad, *, guest: bool, driver: bool) -> Trouble:
 
 
 def _trend(points: list[dict[str, Any]], case: str) -> list[str]:
-    """One line per case and cell: a mark per run, oldest first."""
+    """Render a line per case and cell: a mark per run, oldest first."""
     rows: dict[str, list[str]] = {}
     several = len({point["test"] for point in points}) > 1
     for point in points:

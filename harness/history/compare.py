@@ -1,4 +1,4 @@
-"""What a night means beside the nights before: new failures, known ones, fixed ones, flakes, missing verdicts. Pure."""
+"""Compares a night with the nights before: new, known and fixed failures, flakes, missing verdicts. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One case of one cell, and what is to be said of it."""
+    """One case of one cell in one list of a comparison, with the words that a report shows."""
 
     guest: str
     nic: str
@@ -29,7 +29,7 @@ class Change:
     note: str = ""
 
     def trouble(self, *, driver: bool = False) -> Trouble:
-        """The change as it is told, together with those that are alike; ``driver`` names the driver, too."""
+        """Convert the change, so that a report can group it with similar ones; ``driver`` names the driver, too."""
         note = f" ({self.note})" if self.note else ""
         place = f"{self.guest} x {self.nic}" + (f" x {self.driver}" if driver else "")
         return Trouble(place, self.case, f"{self.told}{note}")
@@ -37,17 +37,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The night, sorted by what a person has to do.
+    """The cases of a night, sorted by what a person has to do.
 
     Args:
-        new: failures that the last verdict did not have, or not like this; the exit code is theirs.
-        uncompared: failures of a night that has no earlier verdicts to be compared with; the exit code is theirs, too.
-        still: failures of the night before, and nobody has said that they are known.
-        known: failures that are known, with the reason.
-        fixed: failures of the night before that passed.
-        flaky: cases whose attempts came to different verdicts.
+        new: failures whose latest earlier verdict was no failure or looked different, and known ones that have expired;
+            the night then exits with 1.
+        uncompared: failures of a night that has no history to compare with; the night then exits with 1, too.
+        still: failures whose latest earlier verdict looked the same, and that no entry lists as known.
+        known: failures that an unexpired entry lists as known.
+        fixed: cases that passed and whose latest earlier verdict was a failure.
+        flaky: cases whose attempts had different statuses.
         missing: cells and cases without a verdict.
-        unneeded: known failures that did not occur, though their case passed.
+        unneeded: entries for known failures that matched no failure although a case of theirs passed.
     """
 
     new: tuple[Change, ...] = ()
@@ -60,7 +61,7 @@ class Comparison:
     unneeded: tuple[str, ...] = field(default=())
 
     def exit_code(self) -> int:
-        """1 with a failure that is new or may be, else 3 with a verdict missing, else 0."""
+        """Return 1 if a failure is new or may be new, else 3 if a verdict is missing, else 0."""
         return EXIT_FAILED if self.new or self.uncompared else EXIT_LAB if self.missing else EXIT_PASSED
 
 
@@ -69,10 +70,10 @@ def compare(results: Results, before: Mapping[Key, Before] | None, known: Sequen
 
     Args:
         results: the night.
-        before: the latest earlier verdict of each case; ``None`` when there is no history to compare with, so that
-            nobody can say which failures are new.
+        before: the latest earlier verdict of each case; ``None`` if there is no history, so failures cannot be sorted
+            into old and new.
         known: known failures.
-        today: day that expiries are held against; an entry is good through its own day.
+        today: the date; an entry is valid through the day of its expiry.
     """
     lists: dict[str, list[Change]] = {
         name: [] for name in ("new", "uncompared", "still", "known", "fixed", "flaky", "missing")

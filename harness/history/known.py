@@ -1,4 +1,4 @@
-"""Failures that a team knows of: which, why, and until when; an entry that has expired excuses nothing."""
+"""Reads the team's list of known failures, each with a reason and an expiry; an expired entry excuses no failure."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One known failure; ``finding`` is held against "altered udp.dstport".
+    """One known failure; ``finding`` is compared with the failure's sign, such as "altered udp.dstport".
 
-    Texts are patterns with ``*`` and ``?``; brackets stand for themselves, as parameters have them.
+    Texts are patterns with ``*`` and ``?``; brackets are literal, because case ids have them around parameters.
     """
 
     case: str
@@ -49,7 +49,7 @@ class Known:
     finding: str = "*"
 
     def means(self, cell: CellResult, case: CaseResult, sign: str | None) -> bool:
-        """Whether the entry is about this failure, or, without ``sign``, about this case."""
+        """True if the entry matches this failure or, without ``sign``, this case."""
         pairs: tuple[tuple[str, str], ...]
         pairs = ((case.id, self.case), (cell.guest, self.guest), (cell.nic, self.nic), (cell.driver, self.driver))
         if sign is not None:
@@ -58,10 +58,10 @@ class Known:
 
 
 def load(path: Path | None) -> tuple[Known, ...]:
-    """Read the list, ``[[known]]`` tables in TOML; none without a file.
+    """Read the list from ``[[known]]`` tables in a TOML file; without a file the list is empty.
 
     Raises:
-        UsageError: it cannot be read, or an entry lacks case, reason or expiry.
+        UsageError: the file cannot be read, or an entry is wrong or lacks case, reason or expiry.
     """
     if path is None:
         return ()

@@ -1,6 +1,6 @@
-"""The questions people ask of the history: first bad run and build, flakes, slowest cases, trends, estimates.
+"""Queries the history: first bad run and build, flakes, slowest cases, trends, estimates of time and memory.
 
-Each is a query or two and a frozen value; nothing here changes the file.
+Each question is one or two SQL queries that only read; most answers are frozen values.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _JOINED = "outcome o JOIN cell c ON c.id = o.cell JOIN run r ON r.id = c.run"
 
 @dataclass(frozen=True, slots=True)
 class FirstBad:
-    """A case that fails now, and since when.
+    """A case whose latest verdict is failed, and the run in which its failures began.
 
     Args:
         guest, nic, driver, test: which case.
-        sign: what the failure looks like.
+        sign: signature of the latest failure (``store.sign``).
         run, started: the first run of the unbroken row of failures.
         build: driver build of that run.
-        good_build: driver build of the last run that passed; empty when it never passed.
-        reason: what the latest run said.
+        good_build: driver build of the last run in which the case passed; empty if it never passed.
+        reason: the reason that the latest failed run gave.
         runs: how many runs failed in a row.
-        missed: in how many runs of the cell since then the case was not: it was not asked for, or is no more.
+        missed: number of the cell's runs after the latest failure; none of them passed or failed the case.
     """
 
     guest: str
@@ -45,7 +45,7 @@ class FirstBad:
 
 @dataclass(frozen=True, slots=True)
 class Flake:
-    """How often a case changed its mind: ``changes`` of ``runs``, on the same driver build or within a retry."""
+    """How often a case's status changed on one driver build, between runs or between attempts (``changes``)."""
 
     guest: str
     nic: str
@@ -62,7 +62,7 @@ class Flake:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One run of one case in a cell."""
+    """One attempt at one case in one cell of one run."""
 
     test: str
     run: str
@@ -87,7 +87,7 @@ class Slow:
 
 
 def trend(history: History, test: str, *, guest: str = "", nic: str = "", limit: int = 500) -> list[Point]:
-    """Every run of a case (or of all cases whose id contains ``test``), oldest first, retries included."""
+    """List the latest ``limit`` attempts at all cases whose id contains ``test``, oldest first, retries included."""
     rows = history.rows(
         f"SELECT r.id run, r.started, c.guest, c.nic, c.build, o.status, o.seconds, o.reason, o.attempt, o.test "
         f"FROM {_JOINED} WHERE instr(o.test, ?) AND (? = '' OR c.guest = ?) AND (? = '' OR c.nic = ?) "
@@ -99,7 +99,7 @@ def trend(history: History, test: str, *, guest: str = "", nic: str = "", limit:
 
 
 def first_bad(history: History, *, test: str = "") -> list[FirstBad]:
-    """Cases whose latest verdict is failed, with the first run and build of the unbroken row of failures."""
+    """List cases whose latest pass or failure is a failure, with the first run and build of the row of failures."""
     rows = history.rows(
         f"SELECT c.guest, c.nic, c.driver, o.test, o.status, o.sign, o.reason, r.id run, r.started, c.build "
         f"FROM {_JOINED} WHERE {_LAST} AND o.status IN ('passed', 'failed') AND instr(o.test, ?) "
@@ -135,7 +135,7 @@ def first_bad(history: History, *, test: str = "") -> list[FirstBad]:
 
 
 def flakes(history: History, *, limit: int = 20, runs: int = 50) -> list[Flake]:
-    """Cases that both passed and did not on one and the same driver build, worst first, over the latest ``runs``."""
+    """List cases whose status changed on one driver build, worst first, over the latest ``runs``."""
     rows = history.rows(
         f"SELECT c.guest, c.nic, c.build, o.test, o.status, o.attempt FROM {_JOINED} "
         "WHERE o.status != 'skipped' AND r.id IN (SELECT id FROM run ORDER BY started DESC LIMIT ?) "
@@ -165,7 +165,7 @@ def flakes(history: History, *, limit: int = 20, runs: int = 50) -> list[Flake]:
 
 
 def slowest(history: History, *, limit: int = 20, runs: int = 10) -> list[Slow]:
-    """The cases that take longest, by their mean over all cells of the latest ``runs``."""
+    """List the cases that take longest, by their mean seconds over all cells and attempts of the latest ``runs``."""
     rows = history.rows(
         f"SELECT o.test, avg(o.seconds) mean, max(o.seconds) longest, count(*) runs FROM {_JOINED} "
         "WHERE o.status != 'skipped' AND r.id IN (SELECT id FROM run ORDER BY started DESC LIMIT ?) "
@@ -176,7 +176,7 @@ def slowest(history: History, *, limit: int = 20, runs: int = 10) -> list[Slow]:
 
 
 def estimates(history: History, *, runs: int = 10) -> dict[tuple[str, str], float]:
-    """Seconds that a cell (guest, NIC) is likely to take: the mean of its latest runs that came to an end."""
+    """Estimate the seconds that a cell (guest, NIC) takes: the mean of its latest ``runs`` without a fault."""
     rows = history.rows(
         "SELECT guest, nic, avg(seconds) seconds FROM (SELECT c.guest, c.nic, c.seconds, row_number() OVER "
         "(PARTITION BY c.guest, c.nic ORDER BY r.started DESC) place FROM cell c JOIN run r ON r.id = c.run "
@@ -187,7 +187,7 @@ def estimates(history: History, *, runs: int = 10) -> dict[tuple[str, str], floa
 
 
 def memory(history: History, *, runs: int = 50) -> dict[tuple[str, str], int]:
-    """MiB that QEMU took at most in each cell (guest, NIC) over the latest runs."""
+    """Return the most memory, in MiB, that QEMU took in each cell (guest, NIC) over the latest ``runs``."""
     found: dict[tuple[str, str], int] = {}
     rows = history.rows(
         "SELECT c.guest, c.nic, c.versions FROM cell c "
@@ -204,7 +204,7 @@ def memory(history: History, *, runs: int = 50) -> dict[tuple[str, str], int]:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The verdict of a case in the latest earlier run that judged it."""
+    """The latest pass or failure of a case in other nights, and the run that has it."""
 
     status: str
     sign: str
@@ -212,9 +212,9 @@ class Before:
 
 
 def before(history: History, run: str) -> dict[tuple[str, str, str, str], Before]:
-    """The latest verdict (passed or failed) of every case in the nights before ``run``.
+    """Return the latest verdict (passed or failed) of every case in all nights except ``run``.
 
-    Keyed by guest, NIC, driver and test. An inconclusive night says nothing of a case, so the night before it counts.
+    Keyed by guest, NIC, driver and test. A night in which the case was inconclusive or skipped does not count.
     """
     rows = history.rows(
         f"SELECT c.guest, c.nic, c.driver, o.test, o.status, o.sign, r.id run FROM {_JOINED} WHERE {_LAST} "
@@ -228,7 +228,7 @@ def before(history: History, run: str) -> dict[tuple[str, str, str, str], Before
 
 
 def timings(history: History, *, runs: int = 30) -> dict[tuple[str, str], list[tuple[str, str, dict[str, float]]]]:
-    """Run id, status and seconds by phase of each cell over the latest runs, oldest first."""
+    """Return run id, status and seconds by phase of each cell (guest, NIC) over the latest ``runs``, oldest first."""
     rows = history.rows(
         "SELECT c.guest, c.nic, r.id run, c.status, c.timings FROM cell c JOIN run r ON r.id = c.run "
         "WHERE r.id IN (SELECT id FROM run ORDER BY started DESC LIMIT ?) ORDER BY r.started",

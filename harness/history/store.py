@@ -1,10 +1,10 @@
-"""The history file: its tables, a run written in one transaction, and a broken file moved aside instead of trusted.
+"""Opens the history file (SQLite), writes each run in one transaction, and moves a broken file aside.
 
-A question opens the file for reading only (``asked``); only a run writes (``opened``), and a file that never was a
-history is refused and stays as it is.
+Only a run writes (``opened``); questions open the file read-only (``asked``). A file that is no history is refused and
+left as it is.
 
-Only this module knows SQL that changes anything. Everything is derived from ``results.json``, so a lost file can be
-filled again from the runs' folders.
+All SQL that changes the file stands in this module. The content is derived from ``results.json``, so a lost file can
+be filled again from the runs' folders.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SCHEMA = 1
 _BUSY_SECONDS = 20.0
 _MAGIC = b"SQLite format 3\0"
 _SCHEMA_BYTES = 1 << 16
-"""At the beginning of a file; the definitions of a history's tables lie on its first page."""
+"""Bytes read from the beginning of a file to recognize a history: its first page has the tables' definitions."""
 _COMPANIONS = ("", "-journal", "-wal", "-shm")
 
 _TABLES = """
@@ -54,7 +54,10 @@ Say = Callable[[str], None]
 
 
 def sign(case: CaseResult) -> str:
-    """What a failure looks like, without what changes from run to run: verdicts and fields of its findings."""
+    """Return a failure's signature: verdicts and fields of its findings, or else 120 characters of its reason.
+
+    The signature leaves out values that change from run to run, so equal failures of two runs have equal ones.
+    """
     seen = dict.fromkeys(f"{finding.verdict} {finding.field}".strip() for finding in case.findings)
     return ", ".join(seen) or (case.told()[:120] if case.status in ("failed", "inconclusive") else "")
 
@@ -67,7 +70,7 @@ class History:
         self._connection = connection
 
     def add(self, results: Results, *, nightly: bool = False) -> None:
-        """Write a run; one that is there already is replaced, so that writing after every cell is safe.
+        """Write a run, and replace an earlier copy of it, so that the caller may write after every cell.
 
         Raises:
             LabError: the file cannot be written (full disk, rights).
@@ -84,19 +87,23 @@ class History:
                 self._add_cell(run.id, cell, cell.versions.get("driver") or run.versions.get("drivers", ""))
 
     def prune(self, before: datetime) -> int:
-        """Forget runs that started earlier than ``before`` (UTC); gives their number."""
+        """Delete runs that started earlier than ``before`` (UTC); returns their number."""
         with self._changing("shorten the history"):
             return self._connection.execute("DELETE FROM run WHERE started < ?", (before.isoformat(),)).rowcount
 
     def rows(self, query: str, values: Iterable[object] = ()) -> list[sqlite3.Row]:
-        """Answer a question; the questions are in ``harness.history.questions``."""
+        """Run a query that reads; ``harness.history.questions`` has the queries.
+
+        Raises:
+            LabError: the file cannot be read.
+        """
         try:
             return self._connection.execute(query, tuple(values)).fetchall()
         except sqlite3.Error as error:
             raise LabError(f"cannot read the history {self.path}: {error}") from error
 
     def check(self) -> str:
-        """SQLite's own integrity check: "ok", or what is wrong."""
+        """Run SQLite's integrity check: returns "ok" or the first problem."""
         return str(self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
 
     def _add_cell(self, run: str, cell: CellResult, build: str) -> None:
@@ -131,16 +138,16 @@ class History:
 
 @contextmanager
 def opened(path: Path, say: Say, *, records: Callable[[], Iterable[Results]] = tuple) -> Iterator[History]:
-    """Open the history to write to it, making it when there is none. Only a run does that.
+    """Open the history for writing, and create it if there is none. Only runs call this.
 
     Args:
         path: the file.
-        say: told in one line when the file was broken and where it is now.
-        records: gives the runs to fill a new file with, in place of a broken one.
+        say: takes a line that says that the file was broken and where it was moved.
+        records: returns the runs to write into the new file that replaces a broken one.
 
     Raises:
         UsageError: the file is no history; it stays as it is.
-        LabError: it cannot be opened at all.
+        LabError: the file cannot be opened.
     """
     require(path)
     try:
@@ -167,7 +174,7 @@ def opened(path: Path, say: Say, *, records: Callable[[], Iterable[Results]] = t
 
 @contextmanager
 def tolerated(say: Say) -> Iterator[None]:
-    """Say in one line what is wrong with the history, and go on: a run's verdicts do not depend on it."""
+    """Report an error of the history in one line and go on, because a run's verdicts do not depend on the history."""
     try:
         yield
     except HarnessError as error:
@@ -178,11 +185,11 @@ def tolerated(say: Say) -> Iterator[None]:
 
 @contextmanager
 def asked(path: Path) -> Iterator[History]:
-    """Open the history for questions: nothing on the disk changes by that.
+    """Open the history read-only, for questions; nothing on the disk changes.
 
     Raises:
         UsageError: the file is no history.
-        LabError: it is broken, or cannot be read.
+        LabError: the file is broken or cannot be read.
     """
     require(path)
     if broken := _trouble(path):
@@ -192,11 +199,11 @@ def asked(path: Path) -> Iterator[History]:
 
 
 def require(path: Path) -> None:
-    """See that there is a history, or nothing yet, under a name.
+    """Accept a path that holds a history, an empty file or nothing yet, and refuse everything else.
 
     Raises:
-        UsageError: something else is there: no plain file, another program's file, or a newer harness's history.
-        LabError: it cannot be read.
+        UsageError: the path holds no plain file, another program's file, or a newer harness's history.
+        LabError: the file cannot be read.
     """
     try:
         if not path.exists():
@@ -218,7 +225,7 @@ def require(path: Path) -> None:
 
 
 def _reading(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write."""
+    """Open a read-only connection."""
     address = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro"
     try:
         connection = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -229,7 +236,11 @@ def _reading(path: Path) -> sqlite3.Connection:
 
 
 def _trouble(path: Path) -> str:
-    """What is wrong with the file; empty when it is sound, or empty."""
+    """Say what is wrong with the file; the text is empty if the file is sound or has no bytes.
+
+    Raises:
+        LabError: another process locks the file, or it cannot be opened.
+    """
     if path.stat().st_size == 0:
         return ""
     try:

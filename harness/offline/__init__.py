@@ -1,1 +1,1 @@
-"""Verdicts from files alone: a capture and a plan, on any machine, without lab, guest or root."""
+"""Judges a run from its files alone (capture and plan), on any machine, without lab, guest or root."""

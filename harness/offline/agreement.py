@@ -1,8 +1,8 @@
-"""Whether plan, capture and record of a cell speak of the same cases. Pure; each difference is one line.
+"""Compares the cases in plan, capture and record of a cell, and returns each difference as one line. Pure.
 
-A case that one of them lacks was removed from it, or never reached it: what the others say of it is no verdict then.
-Names that begin with ``harness::`` are the harness's own (a restored guest's first datagram, the unload): the record
-lists them only when something was wrong.
+If one of the three lacks a case, it was edited or cut, so the other two cannot give a verdict on the case.
+Cases whose names begin with ``harness::`` are the harness's own (a restored guest's first datagram, the unload): the
+record lists them only if something was wrong.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from harness.verify.closing import Closing
 from harness.verify.verdict import Status
 
 UNPROVEN = "the record is of an older version and holds no digests: that plan and capture are whole cannot be proven"
-"""The note on a cell whose record names no digests."""
+"""Note on a cell whose record has no digests of its files."""
 _TRIAL = re.compile(r"(.*) trial \d+", re.DOTALL)
 _CLOSINGS_SINCE = 2
 
 
 def only_in_capture(plan: Plan, marked: Iterable[str]) -> list[str]:
-    """Cases that have markers in the capture and no line in the plan.
+    """List cases that have markers in the capture and no line in the plan.
 
     Args:
-        plan: the plan; one without closings (schema 1) cannot tell of a case that did nothing.
+        plan: the plan; for schema 1 the list is empty, because without closings a case that did nothing has no line.
         marked: names of the cases that have markers.
     """
     if plan.header.schema < _CLOSINGS_SINCE:
@@ -40,12 +40,14 @@ def only_in_capture(plan: Plan, marked: Iterable[str]) -> list[str]:
 
 
 def without_markers(case: str, closing: Closing | None, *, acted: bool) -> tuple[str, ...]:
-    """The doubt about a case of the plan that has no markers in a capture with markers.
+    """Return the doubt about a case of the plan that has no markers, in a capture that holds markers of other cases.
+
+    A case without steps is not doubted if its closing explains it or if it is the harness's own.
 
     Args:
         case: its name.
-        closing: how it ended, by the plan.
-        acted: whether the plan has steps of it.
+        closing: how the case ended, according to the plan.
+        acted: whether the plan has steps of the case.
     """
     explained = closing is not None and bool(closing.doubts or closing.failure or closing.skipped)
     if not acted and (explained or case.startswith(OWN)):
@@ -54,10 +56,10 @@ def without_markers(case: str, closing: Closing | None, *, acted: bool) -> tuple
 
 
 def with_record(statuses: Mapping[str, str], planned: Collection[str]) -> list[str]:
-    """Cases that the record and the plans of a cell do not both have.
+    """List cases that only the record or only the plans of a cell have.
 
     Args:
-        statuses: the record's status of each case; one that was skipped need not be in the plan.
+        statuses: the record's status of each case; a skipped case may be missing from the plan.
         planned: names of the cases in the plans of all attempts.
     """
     lost = [
@@ -74,6 +76,6 @@ def with_record(statuses: Mapping[str, str], planned: Collection[str]) -> list[s
 
 
 def _is_trial(case: str, statuses: Mapping[str, str]) -> bool:
-    """Whether a case is a trial of another one, which counts in no result."""
+    """True if a case is a trial of another case; trials are in no record."""
     match = _TRIAL.fullmatch(case)
     return match is not None and match[1] in statuses

@@ -1,7 +1,7 @@
-"""A run's folder in one file, and its verdicts made again from files with today's model.
+"""Packs a run's folder into one file (a bundle), and judges a run again from its files with today's model (a replay).
 
-A verdict made again counts only when plan, capture and record agree: each cell of the record must have its files, the
-files must be those that the run left, and all three must speak of the same cases.
+A replayed verdict counts only if plan, capture and record agree: each cell of the record must have its files, the
+files must be those that the run left, and all three must hold the same cases.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.verify.verdict import Status
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A case whose status is not what the run said."""
+    """A case whose status in the replay differs from its status in the run."""
 
     case: str
     was: str
@@ -36,16 +36,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A cell judged again; of a cell that was run again each attempt is one.
+    """The replay of one attempt at a cell.
 
     Args:
-        cell: its name, as its folder's.
-        verdict: today's verdict on its files; ``None`` when it could not be made.
+        cell: the name of the attempt's folder, or another name for a part of the run without a folder.
+        verdict: today's verdict on the attempt's files; ``None`` if the files could not be judged.
         status: today's status, with all doubts.
-        reason: of the status.
+        reason: reason for the status.
         changes: cases whose status differs from the run's.
-        doubts: what plan, capture and record do not agree on, one line each.
-        notes: what a person should know besides, one line each.
+        doubts: differences between plan, capture and record, one line each.
+        notes: remarks for the reader that do not change the status, one line each.
     """
 
     cell: str
@@ -58,10 +58,11 @@ class Replayed:
 
 
 def pack(folder: Path, target: Path | None = None) -> Path:
-    """Pack a run's folder into one file; gives its path (beside the folder by default).
+    """Pack a run's folder into one file and return the file's path (by default beside the folder).
 
     Raises:
-        UsageError: the folder holds no run, a file that a bundle may not hold, or the bundle cannot be written.
+        UsageError: the folder holds no run, or a file that a bundle may not hold; or the bundle cannot be written, or
+            would replace a file that is no bundle.
     """
     if not any(folder.glob(f"cells/*/{PLAN}")):
         raise UsageError(f"{folder} holds no cells/*/{PLAN}", mend="name a folder that `harness run` wrote")
@@ -86,14 +87,14 @@ def pack(folder: Path, target: Path | None = None) -> Path:
 
 
 def _require_fits(path: Path) -> None:
-    """See that a bundle with this file will be taken back: a large plan or capture is refused there."""
+    """Refuse a plan or capture that is too large to be unpacked from a bundle again."""
     if path.name in (PLAN, CAPTURE) and (size := path.stat().st_size) > sources.LARGEST_MEMBER:
         limit = f"the {sources.LARGEST_MEMBER >> 20} MiB that are unpacked of a bundle"
         raise UsageError(f"{path} has {size} bytes, more than {limit}", mend="keep the folder as it is, or use tar")
 
 
 def _is_bundle(path: Path) -> bool:
-    """Whether the file is one that ``pack`` wrote."""
+    """True if the file is a zip archive with a plan in it, as ``pack`` writes them, and no link."""
     try:
         with zipfile.ZipFile(path) as archive:
             return not path.is_symlink() and any(name.endswith(f"/{PLAN}") for name in archive.namelist())
@@ -102,10 +103,10 @@ def _is_bundle(path: Path) -> bool:
 
 
 def replay(source: Path, reader: Reader = Reader.AUTO) -> Iterator[Replayed]:
-    """Judge every cell of a run again, from its folder or from its file.
+    """Judge every cell of a run again, from the run's folder or from its bundle.
 
     Raises:
-        UsageError: there is no run, or the file is damaged.
+        UsageError: the source holds no run, or the bundle is damaged.
     """
     with sources.opened(source) as run:
         folders = run.cells()
@@ -129,16 +130,16 @@ def replay(source: Path, reader: Reader = Reader.AUTO) -> Iterator[Replayed]:
 
 
 def differing(folder: Path, result: CellResult) -> str:
-    """Where a cell's files alone say otherwise of a case than its run did, in one line; empty when they agree.
+    """Judge a cell from its files, and name in one line the first difference from the run; empty if both agree.
 
     Args:
-        folder: of the cell.
-        result: what the run said.
+        folder: the cell's folder.
+        result: the run's verdict on the cell.
     """
     statuses = {case.id: str(case.status) for case in result.cases}
     again = _judge(folder.name, folder, Reader.AUTO, statuses)
     sure = result.status in (Status.PASSED, Status.FAILED)
-    if again.verdict is None:  # of a run that was sure of something there must be files
+    if again.verdict is None:  # a cell that passed or failed must have left files
         return again.reason if sure else ""
     if changes := again.changes:
         first = changes[0]
@@ -151,14 +152,14 @@ def differing(folder: Path, result: CellResult) -> str:
 
 
 def worst_of(cells: list[Replayed]) -> Status:
-    """The status of a whole replay."""
+    """Return the status of a whole replay: the worst of its cells."""
     return worst(cell.status for cell in cells)
 
 
 def _cell(
     run: Source, cell: RecordedCell, present: Mapping[str, Collection[str]], reader: Reader
 ) -> Iterator[Replayed]:
-    """The attempts at a cell, oldest first: a case counts where it was judged last."""
+    """Replay the attempts at a cell, oldest first; each case counts only in the last attempt that has it."""
     whole = {files.folder for files in cell.attempts if _is_whole(files, cell, present)}
     if not whole:
         where = f", and {cell.attempts[0].folder} is not there" if cell.attempts else ""
@@ -186,14 +187,14 @@ def _cell(
 
 
 def _is_whole(files: CellFiles, cell: RecordedCell, present: Mapping[str, Collection[str]]) -> bool:
-    """Whether an attempt left both files: by the digests of the record, or else by what is there."""
+    """True if an attempt left both files, according to the record's digests or, without digests, to the folder."""
     if cell.digested:
         return bool(files.plan and files.capture)
     return {PLAN, CAPTURE} <= set(present.get(files.folder, ()))
 
 
 def _attempt(place: Path, files: CellFiles, cell: RecordedCell, later: Collection[str], reader: Reader) -> Replayed:
-    """One attempt; ``later`` are the cases that an attempt after it has, which take nothing from this one."""
+    """Replay one attempt; its verdicts on the cases in ``later`` do not count, since a later attempt has them."""
     name = _name(files.folder)
     statuses = {**cell.statuses, **cell.earlier.get(files.folder, {})}
     again = _judge(name, place, reader, statuses, superseded=later)
@@ -205,7 +206,7 @@ def _attempt(place: Path, files: CellFiles, cell: RecordedCell, later: Collectio
 
 
 def _edited(place: Path, files: CellFiles) -> list[str]:
-    """Which of an attempt's files are not what the run left."""
+    """List the attempt's files whose SHA-256 digests differ from those in the record."""
     pairs = ((PLAN, files.plan), (CAPTURE, files.capture))
     wrong = [name for name, digest in pairs if digests.of_file(place, name) != digest]
     return [f"{name} is not the file that the run left: the record holds another SHA-256 digest" for name in wrong]
@@ -218,14 +219,14 @@ def _judge(
     statuses: Mapping[str, str] | None = None,
     superseded: Collection[str] = (),
 ) -> Replayed:
-    """The verdict on the files in a folder.
+    """Judge the files in a folder.
 
     Args:
-        name: of the cell.
-        place: holds plan and capture.
-        reader: who reads the frames.
-        statuses: what the run said of each case.
-        superseded: cases that a later attempt judged.
+        name: name of the result's cell.
+        place: the folder that holds plan and capture.
+        reader: the reader of the frames.
+        statuses: the run's status of each case.
+        superseded: cases that a later attempt judged; they do not count here.
     """
     try:
         verdict = verify(place / CAPTURE, place / PLAN, reader)
@@ -248,7 +249,7 @@ def _judge(
 
 
 def _unknown(folder: str, place: Path, record: RecordedRun) -> Replayed:
-    """A folder that belongs to no cell of the record: left by another run in the same folder, or struck out of it."""
+    """Report a folder that no cell of the record has: another run left it, or somebody removed its cell."""
     name = _name(folder)
     try:
         other = read_plan(place / PLAN)[0].header.run
@@ -264,7 +265,7 @@ def _doubtful(name: str, doubt: str) -> Replayed:
 
 
 def _with_doubts(again: Replayed, doubts: list[str]) -> Replayed:
-    """The same with more doubts, which leave no pass."""
+    """Add doubts to a replay; with any doubt it can no longer pass."""
     if not doubts:
         return again
     status = worst((again.status, Status.INCONCLUSIVE))
@@ -273,7 +274,7 @@ def _with_doubts(again: Replayed, doubts: list[str]) -> Replayed:
 
 
 def _changed(again: Replayed, doubts: list[str]) -> Replayed:
-    """The same of files that were changed after the run: nothing that they show speaks against the driver."""
+    """Mark a replay as inconclusive because its files were changed after the run, so not even a failure holds."""
     return _with_doubts(replace(again, status=Status.INCONCLUSIVE, reason=doubts[0]), doubts) if doubts else again
 
 

@@ -1,4 +1,4 @@
-"""The verdict on one case of a file, and the verdict on a file without markers taken apart by the plan's cases."""
+"""Defines the verdict on one case of a file, and splits the verdict on a file without markers by the plan's cases."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Part:
     """The verdict on one case.
 
     Args:
-        case: its name; empty for what belongs to none.
-        verdict: what is said of it.
-        predictions: what the model expected.
+        case: its name; empty for the findings that belong to no case.
+        verdict: the verdict on the case.
+        predictions: the model's predictions for the case's steps.
         frames: numbers of its first and last frame, (0, 0) for none.
     """
 
@@ -29,13 +29,13 @@ class Part:
 
 
 def by_case(cases: Sequence[str], stretch: Stretch, verdict: CaseVerdict) -> list[Part]:
-    """The verdict on a whole file as verdicts on the plan's cases, and one on what belongs to none of them."""
+    """Split the verdict on a whole file into one verdict per case of the plan, and one for findings without a case."""
     case_of = {step.number: step.case for step in stretch.steps}
     expected: Counter[str] = Counter()
     for prediction in stretch.predictions:
         expected[prediction.case] += sum(not item.optional for item in prediction.datagrams)
         expected[prediction.case] += prediction.burst.count if prediction.burst else 0
-    found: dict[str, list[Finding]] = {case: [] for case in cases}  # also those that did nothing
+    found: dict[str, list[Finding]] = {case: [] for case in cases}  # also cases without steps
     for finding in verdict.findings:
         case = case_of.get(finding.operation, "") if finding.operation is not None else ""
         found.setdefault(case, []).append(finding)
@@ -51,7 +51,7 @@ def by_case(cases: Sequence[str], stretch: Stretch, verdict: CaseVerdict) -> lis
 
 
 def _counts(expected: int, findings: Sequence[Finding]) -> DatagramCounts:
-    """Datagrams of a case as far as its findings tell them; each altered one is counted once."""
+    """Count the datagrams of a case from its findings; an altered one counts once, however many findings it has."""
     frames = {item: len({f.frame for f in findings if f.verdict is item}) for item in Verdict}
     missing = sum(1 for item in findings if item.verdict is Verdict.MISSING and item.field == "datagram")
     return DatagramCounts(

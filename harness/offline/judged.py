@@ -1,4 +1,4 @@
-"""The verdict on one stretch of a capture file: what bulk has matched, and the frames kept for a closer look."""
+"""Judges one case's part of a capture file (``Stretch``): the frames matched in bulk and those kept one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.wsk.types import Address
 
 
 def ask_tshark(capture: Path, stretches: Iterable[Stretch], *, whole_file: bool) -> None:
-    """Give the kept frames tshark's dissection, from the file itself or from a copy of these frames alone."""
+    """Add tshark's dissection to the kept frames; tshark reads the whole file, or a copy of these frames alone."""
     stretches = list(stretches)
     kept = [frame for stretch in stretches for frame in stretch.kept]
     numbers = {frame.number for frame in kept}
@@ -28,7 +28,7 @@ def ask_tshark(capture: Path, stretches: Iterable[Stretch], *, whole_file: bool)
 
 
 def troubles(stretch: Stretch, splitter: Splitter) -> list[str]:
-    """What makes the frames of a stretch doubtful."""
+    """List the reasons to doubt the frames of a stretch, one line each."""
     doubts = [f"{count} frames could not be read: {what}" for what, count in splitter.unreadable.items()]
     if stretch.undirected or splitter.mixed:
         count = stretch.undirected
@@ -46,14 +46,14 @@ def troubles(stretch: Stretch, splitter: Splitter) -> list[str]:
 def judged(
     stretch: Stretch, integrity: Integrity, site: Site, asked: bool, named: Collection[Address] = ()
 ) -> CaseVerdict:
-    """Hold a stretch against its predictions.
+    """Judge a stretch by its predictions.
 
     Args:
-        stretch: its kept frames with tshark's dissection, where there is one.
-        integrity: whether the capture can be trusted there.
+        stretch: the part of the capture, with tshark's dissection of its kept frames if tshark was asked.
+        integrity: whether the capture of this part is complete.
         site: the lab.
-        asked: tshark was asked, so frames without a dissection are doubtful.
-        named: addresses that earlier cases have named: the guest may still ask for their MACs.
+        asked: whether tshark was asked; then frames without a dissection are doubtful.
+        named: addresses that earlier cases named; the guest may still ask for their MACs.
     """
     predictions, begun = stretch.predictions, stretch.bulk.begun
     if stretch.cooked:
@@ -73,7 +73,7 @@ def judged(
 
 
 def _without_mac(prediction: Prediction) -> Prediction:
-    """The prediction as a cooked capture shows it: no destination MAC but the broadcast one."""
+    """Adapt a prediction to a cooked capture, which shows no destination MAC but the broadcast one."""
 
     def bare(item: ExpectedDatagram) -> ExpectedDatagram:
         mac = item.destination_mac if item.cast is Cast.BROADCAST else bytes(6)

@@ -1,4 +1,4 @@
-"""The verdict on a file as JSON for machines and as text for people."""
+"""Renders the verdict on a file as JSON for machines and as text for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_LINES = 40
 
 
 def to_json(verdict: FileVerdict) -> dict[str, Any]:
-    """The verdict as ``harness verify --json`` prints it."""
+    """Return the verdict as the JSON value that ``harness verify --json`` prints."""
     return {
         "schema": SCHEMA,
         "status": verdict.status.value,
@@ -48,7 +48,7 @@ def _case(part: Part) -> dict[str, Any]:
 
 
 def to_text(verdict: FileVerdict, explanations: int) -> Iterator[str]:
-    """The verdict in lines: a line per case, findings, the first few explained in full, and the sum."""
+    """Yield lines: the cases, findings, the first ``explanations`` findings in full, doubts, notes and the sum."""
     for part in verdict.parts:
         name = part.case or "(what belongs to no case)"
         reason = f": {part.verdict.reason}" if part.verdict.reason else ""
@@ -72,7 +72,7 @@ def to_text(verdict: FileVerdict, explanations: int) -> Iterator[str]:
 
 
 def explain_some(verdict: FileVerdict, most: int) -> Iterator[Explanation]:
-    """Explanations of the first ``most`` findings that are about datagrams, with tshark's text where it is there."""
+    """Explain the first ``most`` findings about datagrams, with tshark's text if tshark is installed."""
     predictions = [item for part in verdict.parts for item in part.predictions]
     for item in worth_explaining(finding for _, finding in verdict.findings)[:most]:
         frame = verdict.evidence.get(item.frame) if item.frame is not None else None

@@ -1,6 +1,7 @@
-"""What a run's record says of its cells, as far as a replay holds the files against it.
+"""Reads from a run's record what a replay compares with the run's files.
 
-The record may come from elsewhere or from an older version, so only what is used is read, and each of it is checked.
+The record may come from an untrusted source or an older version, so only the needed fields are read, and all are
+checked.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class RecordedCell:
     """One cell of a record.
 
     Args:
-        name: guest, NIC and driver, for people.
-        status, reason: of the cell.
+        name: "GUEST--NIC", for people.
+        status, reason: of the cell, as the record has them.
         attempts: the folders of its attempts with their digests, oldest first; digests are empty in older records.
         statuses: the last status of each case.
         earlier: statuses of cases in earlier attempts, by folder.
@@ -40,7 +41,7 @@ class RecordedCell:
 
     @property
     def digested(self) -> bool:
-        """Whether the record holds digests of the cell's files."""
+        """True if the record holds a digest of any of the cell's files."""
         return any(files.plan or files.capture for files in self.attempts)
 
 
@@ -49,9 +50,9 @@ class RecordedRun:
     """A run's record.
 
     Args:
-        id: of the run; empty when the record has none.
-        unfinished: why cells may be missing; empty when the run came to its end.
-        cells: those that ran.
+        id: of the run; empty if the record has none.
+        unfinished: why cells may be missing; empty if the run came to its end.
+        cells: the cells that were not skipped, or have cases.
     """
 
     id: str
@@ -60,10 +61,10 @@ class RecordedRun:
 
 
 def parsed(content: bytes, where: object) -> RecordedRun:
-    """The run in the bytes of a ``results.json``.
+    """Parse the bytes of a ``results.json``; ``where`` is its name in errors.
 
     Raises:
-        UsageError: it is no record, or names a folder outside of the run's.
+        UsageError: the bytes are no record, or the record names a folder outside the run's folder.
     """
     value = reading.parsed(content, where)
     try:
@@ -101,7 +102,7 @@ def _cell(value: dict[str, Any]) -> RecordedCell:
 
 
 def _attempts(value: dict[str, Any], name: str, earlier: list[str]) -> Iterator[CellFiles]:
-    """The cell's attempts: as the record lists them, or as an older one lets them be known."""
+    """List the cell's attempts, oldest first, from the record's ``files`` or, in older records, from other fields."""
     listed = value.get("files", ())
     if listed:
         for each in listed:

@@ -1,9 +1,9 @@
-"""Cuts a capture file into the stretches of its cases, by our markers; without markers the file is one stretch.
+"""Cuts a capture file into one part per case (``Stretch``), by the run's markers; without markers it is one part.
 
-Frames are sorted while the file streams by: a burst's datagrams that are as predicted are booked in bulk, the host's
-are counted, and only what must be looked at one by one is kept, within a limit. Frames between the end of one case and
-the start of the next belong to the next one: the guest sent them, and nobody expected them. Those before the first
-case, and those of a guest that was started again (a liveness marker follows them), belong to none.
+Frames are sorted while the file streams by: datagrams that match a burst's prediction are counted in bulk, the host's
+frames are counted, and only frames that must be judged one by one are kept, within a limit. Frames between the end of
+one case and the start of the next belong to the next one, which reports them as unexpected. Frames before the first
+case, and frames of a guest that was started again (a liveness marker follows them), belong to no case.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.verify.columns import firsts
 from harness.wsk.operations import Step
 
 MOST_FRAMES = 100_000
-"""Frames that are kept to be looked at one by one."""
+"""Largest number of frames that a stretch keeps to be judged one by one."""
 
 _MOST_BYTES = 128 << 20
 _MARKER = b"\x88\xb5"
@@ -41,16 +41,16 @@ class Stretch:
 
     Args:
         case: name of the case; empty for the whole file.
-        steps, predictions: what is held against it.
-        bulk: books of its bursts.
+        steps, predictions: the case's steps and the model's predictions for them.
+        bulk: matches its bursts and counts the matches.
         started, ended: whether its markers were seen.
-        kept: frames for the exact path.
-        dropped: how many more there were than could be kept.
-        set_aside: frames that were only counted, by name.
-        first, last: numbers of its frames, 0 for none.
+        kept: frames that must be judged one by one.
+        dropped: number of frames that should have been kept but exceeded the limit.
+        set_aside: number of frames that were only counted, by kind.
+        first, last: numbers of its first and last frame, 0 for none.
         links: link types of the frames that are not the host's.
-        guests: names of the interfaces that the guest's frames came from.
-        undirected: how many frames have no direction although the capture says the direction of its markers.
+        guests: names of the interfaces that recorded frames with the guest's MAC.
+        undirected: number of frames without a direction, in a capture that has the direction of its markers.
     """
 
     case: str
@@ -70,18 +70,18 @@ class Stretch:
 
     @property
     def cooked(self) -> bool:
-        """Whether all of it comes from a Linux cooked capture, which shows no destination MAC."""
+        """True if all its frames come from a Linux cooked capture, which shows no destination MAC."""
         return bool(self.links) and all(links.is_cooked(link) for link in self.links)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What of a file is looked at.
+    """Which frames of a file are judged, and how.
 
     Args:
         interface: only frames of the interface of that name or number (from 0); empty for all.
         vlan: only frames tagged for that VLAN, without their tag; ``None`` takes frames as they are.
-        bulk: let bursts be matched in bulk.
+        bulk: whether bursts may be matched in bulk.
     """
 
     interface: str = ""
@@ -90,12 +90,12 @@ class Choice:
 
 
 class Splitter:
-    """Takes the batches of a file in order.
+    """Takes the batches of a file in order and sorts their frames into stretches.
 
     Args:
-        plan: what was done.
-        site: where.
-        choice: what of the file is looked at.
+        plan: the executed steps.
+        site: the lab in which they were executed.
+        choice: which frames of the file are judged.
     """
 
     def __init__(self, plan: Plan, site: Site, choice: Choice) -> None:
@@ -119,7 +119,7 @@ class Splitter:
         self.unreadable: Counter[str] = Counter()
         self._outside = 0
         self._between: Stretch | None = None  # frames since the last end marker, until the next case starts
-        self.undirected = 0  # frames in cases of which the file does not say whether the host sent them
+        self.undirected = 0  # frames judged one by one for which the file does not say whether the host sent them
         self._secret = plan.header.markers
         self._directed = False
         self._marker_ways: set[Direction] = set()
@@ -129,17 +129,17 @@ class Splitter:
 
     @property
     def marked(self) -> bool:
-        """Whether the file holds our markers."""
+        """True if the file holds markers of the run."""
         return bool(self.runs)
 
     @property
     def mixed(self) -> bool:
-        """Whether the file says of some of the cases' markers that the host sent them, and of others nothing."""
+        """True if the file says that the host sent some of the cases' markers, and gives no direction for others."""
         return {Direction.UNKNOWN, Direction.OUTBOUND} <= self._marker_ways
 
     @property
     def outside(self) -> int:
-        """Frames that belong to no case."""
+        """Number of frames that belong to no case."""
         return self._outside + (_held(self._between) if self._between is not None else 0)
 
     def feed(self, batch: Batch) -> None:
@@ -149,13 +149,13 @@ class Splitter:
             frame = batch.frame(int(at))
             marker = self._own(frame)
             if marker is None:
-                continue  # somebody else's frame, as any other
+                continue  # another sender's frame: handle it as any other
             self._frames(batch.part(start, int(at)))
             start = int(at) + 1
             interface = batch.table[int(batch.interface[at])]
             if self._first_seen_on.setdefault(marker, interface) is not interface:
-                continue  # a copy, as a capture of several interfaces holds it: it begins or ends nothing again
-            # The host sends markers. A capture that was made elsewhere, in the guest say, means something else by it.
+                continue  # a copy, from a capture of several interfaces: it does not start or end the case again
+            # The host sends markers. In a capture made elsewhere, such as in the guest, directions mean something else.
             self._directed = frame.direction is Direction.OUTBOUND
             if marker.edge is not Edge.LIVE:
                 self._marker_ways.add(frame.direction)
@@ -178,7 +178,7 @@ class Splitter:
         return result
 
     def _own(self, frame: CapturedFrame) -> Marker | None:
-        """The marker of this run that a frame is; ``None`` for any other frame, a forged marker for one."""
+        """Decode a frame as a marker of this run; ``None`` for any other frame, such as a forged marker."""
         marker = decode(frame.data)
         if marker is None or frame.direction is Direction.INBOUND or (self._secret and marker.run != self._secret):
             return None
@@ -197,7 +197,7 @@ class Splitter:
         if marker.edge is Edge.START:
             known = self.stretches.get(case)
             if known is not None and known.started and not known.ended:
-                self._current = known  # trials came in between, cases of their own
+                self._current = known  # the case continues after its trials, which are cases of their own
                 self._precede(known)
                 return
             if known is not None and known.started:
@@ -209,11 +209,11 @@ class Splitter:
             return
         stretch = self.stretches.setdefault(case, self._new(case, tuple(self._steps.get(case, ()))))
         stretch.ended = stretch is self._current
-        # A plan that names no secret of its markers is of a run that judged nothing between cases.
+        # Runs whose plans name no secret for their markers are older: they did not judge frames between cases.
         self._current = self._between = self._new("", ()) if self._secret else None
 
     def _precede(self, stretch: Stretch) -> None:
-        """Give a case what came between the end of the case before and its own start."""
+        """Add to a case the frames between the end of the previous case and its own start."""
         between, self._between = self._between, None
         if between is None or not between.first:
             return
@@ -227,13 +227,13 @@ class Splitter:
         stretch.undirected += between.undirected
 
     def _case(self, marker: Marker) -> str:
-        """Name of a marker's case: as the marker says, or by its number in the plan."""
+        """Return the name of a marker's case: by the marker's name, or else by its number in the plan."""
         if marker.name:
             return next((case for case in self.cases if on_wire(case) == marker.name), marker.name)
         return self.cases[marker.case - 1] if 0 < marker.case <= len(self.cases) else f"number {marker.case}"
 
     def _frames(self, batch: Batch) -> None:
-        """Take frames between markers."""
+        """Take frames that have no marker between them."""
         if not len(batch):
             return
         stretch = self._current
@@ -259,12 +259,12 @@ class Splitter:
             self._one(batch, int(at), stretch)
 
     def _imitated(self, batch: Batch) -> bool:
-        """Whether the host sent any of these with the guest's MAC, so that they must be looked at one by one."""
+        """True if the host sent any of these with the guest's MAC; then all must be judged one by one."""
         hosts: Flags = batch.direction == Direction.OUTBOUND
         return bool(self._directed and hosts.any() and (hosts & batch.starts_with(6, self._site.guest_mac)).any())
 
     def _of_interface(self, batch: Batch) -> Flags:
-        """Which frames are of an interface that is looked at."""
+        """Mark the frames whose interface was chosen."""
         wanted = np.ones(len(batch), dtype=np.bool_)
         for number in _used(batch, wanted) if self._choice.interface else ():
             if self._choice.interface not in (batch.table[number].name, str(number)):
@@ -272,7 +272,7 @@ class Splitter:
         return wanted
 
     def _chosen(self, batch: Batch) -> Flags:
-        """Which of these have a link type that can be read, too; the others are counted."""
+        """Mark the frames whose interface was chosen and whose link type can be read; count the unreadable ones."""
         fine = self._of_interface(batch)
         for number in _used(batch, fine):
             item = batch.table[number]
@@ -283,7 +283,7 @@ class Splitter:
         return fine
 
     def _one(self, batch: Batch, at: int, stretch: Stretch) -> None:
-        """Take one frame that bulk did not."""
+        """Take one frame that was not matched in bulk."""
         interface = batch.table[int(batch.interface[at])]
         way = Direction(int(batch.direction[at])) if self._directed else Direction.UNKNOWN
         self.undirected += way is Direction.UNKNOWN
@@ -321,17 +321,17 @@ class Splitter:
 
 
 def _held(stretch: Stretch) -> int:
-    """How many frames were given to a stretch."""
+    """Count the frames in a stretch."""
     return len(stretch.kept) + stretch.dropped + stretch.set_aside.total()
 
 
 def _resolves(head: bytes) -> bool:
-    """Whether a frame is ARP or ICMPv6: the host's answers say whether it was there to be asked (``neighbours``)."""
+    """True if a frame is ARP or ICMPv6; ``verify.neighbours`` needs the host's answers among these."""
     return head[12:14] == b"\x08\x06" or (head[12:14] == b"\x86\xdd" and head[20:21] == b"\x3a")
 
 
 def _used(batch: Batch, mask: Flags) -> list[int]:
-    """Numbers of the interfaces of the frames in a mask."""
+    """Return the numbers of the interfaces of the frames in a mask."""
     if batch.stride or len(batch.table) == 1:
         return [int(batch.interface[0])]
     present = batch.interface[mask]
@@ -339,7 +339,7 @@ def _used(batch: Batch, mask: Flags) -> list[int]:
 
 
 def _called(batch: Batch, number: int) -> str:
-    """An interface's name, with its number where the name is missing or another interface has it, too."""
+    """Return an interface's name, with its number if the name is missing or another interface has it, too."""
     name = batch.table[number].name
     if not name:
         return f"number {number}"
