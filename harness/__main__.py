@@ -29,6 +29,8 @@ def main() -> int:
     from harness.cell import modules
 
     modules.add_users_folders()
+    from harness.cli import before_setup
+    from harness.errors import UsageError
     from harness.setup import bootstrap
     from harness.setup.console import SetupError
 
@@ -38,7 +40,13 @@ def main() -> int:
             from harness.setup import doctor
 
             return doctor.main(arguments[1:])
+        before_setup.check(arguments)
         bootstrap.ensure(arguments, Path(__file__).resolve().parent)
+    except UsageError as error:
+        from harness import printable
+
+        print(f"harness: {printable.line(error.line())}", file=sys.stderr)
+        return error.exit_code
     except SetupError as error:
         print(f"harness: {error}", file=sys.stderr)
         if error.detail:

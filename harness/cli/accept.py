@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness import children
 from harness.accept import report
-from harness.errors import EXIT_PASSED, UsageError
+from harness.cli import before_setup
+from harness.errors import EXIT_PASSED
 from harness.files import ownership
 from harness.guests import observations
 from harness.guests.windows import windows_guest
@@ -25,12 +26,9 @@ def run(name: str, folder: Path, steps: tuple[str, ...], *, as_json: bool = Fals
     from harness.lab import namespace
 
     choose(steps)
+    before_setup.require_windows(name)
     image = windows_guest.find(name)
-    if image is None:
-        known = ", ".join(windows_guest.names()) or "none"
-        raise UsageError(
-            f"no image of a Windows guest {name!r} (there are: {known})", mend="`harness image build windows` makes one"
-        )
+    assert image is not None
     folder = ownership.claim(folder, ours=lambda place: (place / report.JSON_FILE).is_file())
     argv = children.python("harness.accept.worker", name, str(folder.absolute()), *steps)
     code = children.run_worker(namespace.command(argv))

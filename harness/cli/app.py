@@ -348,8 +348,6 @@ def accept(
     if list_:
         acceptance.show_list(as_json=json)
         return
-    if not guest:
-        raise UsageError("no guest is named", mend="harness accept --guest NAME, or --list to see the steps")
     raise typer.Exit(acceptance.run(guest, output or Path("accept") / guest, tuple(step or ()), as_json=json))
 
 

@@ -8,6 +8,8 @@ the user trusts.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from harness.errors import UsageError
+from harness.files import ownership, removal
 
 AUTHORITY = "ca.pem"
 ROLES = ("scheduler", "worker", "run")
@@ -26,6 +29,8 @@ VALID = timedelta(days=825)
 def make(folder: Path) -> None:
     """Write ``ca.pem`` and, for each role, ``ROLE.pem`` and ``ROLE.key``; only the owner may read folder and keys.
 
+    When one of them cannot be written, none is left, so that the same command can be given again.
+
     Raises:
         UsageError: the folder exists and is not empty, or cannot be made.
     """
@@ -33,17 +38,36 @@ def make(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty", mend="name a new folder for new certificates")
-        authority = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wsk-harness lab")])
-        _write(folder / AUTHORITY, _certificate(name, authority, name, authority, None), 0o644)
-        for role in ROLES:
-            key = ec.generate_private_key(ec.SECP256R1())
-            own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"wsk-harness {role}")])
-            _write(folder / f"{role}.pem", _certificate(own, key, name, authority, role), 0o644)
-            form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            _write(folder / f"{role}.key", key.private_bytes(serialization.Encoding.PEM, form, plain), 0o600)
+        with _all_or_none(folder.resolve()):
+            _write_all(folder)
     except OSError as error:
         raise UsageError(f"cannot make certificates in {folder}: {error.strerror}") from error
+
+
+@contextmanager
+def _all_or_none(folder: Path) -> Iterator[None]:
+    """Remove what was written into a folder that was empty, when it is not all that was to be written."""
+    ownership.adopt_new(folder)  # nobody else has anything in it
+    try:
+        yield
+    except BaseException:
+        for name in (AUTHORITY, *(f"{role}.{kind}" for role in ROLES for kind in ("pem", "key"))):
+            removal.remove(folder / name, quiet=True)
+        raise
+    finally:
+        ownership.forget(folder)
+
+
+def _write_all(folder: Path) -> None:
+    authority = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wsk-harness lab")])
+    _write(folder / AUTHORITY, _certificate(name, authority, name, authority, None), 0o644)
+    for role in ROLES:
+        key = ec.generate_private_key(ec.SECP256R1())
+        own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"wsk-harness {role}")])
+        _write(folder / f"{role}.pem", _certificate(own, key, name, authority, role), 0o644)
+        form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        _write(folder / f"{role}.key", key.private_bytes(serialization.Encoding.PEM, form, plain), 0o600)
 
 
 def files(folder: Path, role: str) -> tuple[Path, Path, Path]:
@@ -91,3 +115,5 @@ def _certificate(
 def _write(path: Path, content: bytes, mode: int) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

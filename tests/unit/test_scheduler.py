@@ -48,6 +48,28 @@ def test_a_worker_listens_where_it_reaches_the_scheduler() -> None:
     assert parse("tcp://[::1]:8786").own_address() == "::1"
 
 
+def test_certificates_that_cannot_all_be_written_leave_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+    write = certificates._write
+
+    def full(path: Path, content: bytes, mode: int) -> None:
+        written.append(path)
+        write(path, content[:10] if len(written) == 4 else content, mode)
+        if len(written) == 4:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(certificates, "_write", full)
+    folder = tmp_path / "certificates"
+    with pytest.raises(UsageError, match="No space left on device"):
+        certificates.make(folder)
+    assert list(folder.iterdir()) == []
+    certificates.make(folder)
+    assert len(list(folder.iterdir())) == 7
+    with pytest.raises(UsageError, match="is not empty"):
+        certificates.make(folder)
+    assert len(list(folder.iterdir())) == 7
+
+
 def test_only_the_owner_reads_keys_and_no_authority_is_left(tmp_path: Path) -> None:
     folder = tmp_path / "certificates"
     umask = os.umask(0)

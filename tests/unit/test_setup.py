@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import __version__, resources
+from harness.__main__ import main
 from harness.setup import bootstrap, debian
 from harness.setup.console import EXIT_USAGE, SetupError
 from harness.setup.debian import Package
@@ -196,6 +197,28 @@ def test_the_command_reads_no_variable_of_pythons(tmp_path: Path) -> None:
     done = subprocess.run([command], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
     assert "No module named 'harness'" in done.stderr  # this environment is empty; nothing else went wrong
     assert "shadowed" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("accept --guest none", "no image of a Windows guest 'none' (there are: none)"),
+        ("accept --guest=none --json", "no image of a Windows guest 'none' (there are: none)"),
+        ("accept", "no guest is named"),
+    ],
+)
+def test_a_guest_that_is_not_there_is_refused_before_anything_is_installed(
+    line: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def ensure(*_: object) -> None:
+        raise AssertionError("the set-up began")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(bootstrap, "ensure", ensure)
+    monkeypatch.setattr(sys, "argv", ["harness", *line.split()])
+    assert main() == EXIT_USAGE
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"harness: {told}")
 
 
 def test_requirements_are_held_against_what_is_installed() -> None:
