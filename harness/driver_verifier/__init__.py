@@ -1,1 +1,1 @@
-"""What the verifier in the guest (``drivers/verifier``) found: its log, its codes in words, its addresses resolved."""
+"""Reads the log of the verifier in the guest (``drivers/verifier``), explains its codes and resolves its addresses."""

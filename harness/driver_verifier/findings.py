@@ -1,6 +1,7 @@
-"""Reads the verifier's log and makes findings of it, with functions and lines of the driver's source.
+"""Parses the verifier's log and converts it to findings, with functions and lines of the driver's source.
 
-The log is a file in the guest, not an answer of the driver: it can be read while the driver hangs and after it died.
+The log is a file in the guest, not a reply of the driver, so the harness can read it while the driver hangs and after
+it crashed.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Line:
     """One line of the log.
 
     Args:
-        code: as in ``rules``.
-        place: offset of the finding's instruction in the driver's image; 0 when it is not there.
+        code: one of the codes in ``rules``.
+        place: offset of the finding's instruction in the driver's image; 0 if the instruction is not in the image.
         words: the circumstances; "@1f0" stands for an offset in the image.
         stack: return addresses in the image, nearest first.
     """
@@ -40,10 +41,10 @@ class Line:
 
 
 def parse(text: str) -> list[Line]:
-    """The complete lines of a piece of the log; what is not a line of it is left out.
+    """Parse the complete lines in a piece of the log; text that does not have the form of a line is left out.
 
     Raises:
-        ValueError: a line of it holds what is no address. It may be a finding, so it cannot be left out.
+        ValueError: a line has a bad address. The line may be a finding, so it must not be left out.
     """
     lines = []
     for raw in text.split("\n"):
@@ -58,10 +59,10 @@ def parse(text: str) -> list[Line]:
 
 
 class Symbols:
-    """Names of addresses in a driver, from its build with symbols.
+    """Translates offsets in a driver's image to functions and lines, by the image with symbols.
 
     Args:
-        debug: the unstripped image; a missing one leaves offsets as they are.
+        debug: the unstripped image; if it is missing, offsets stay numbers.
     """
 
     def __init__(self, debug: Path) -> None:
@@ -69,17 +70,17 @@ class Symbols:
         self._known: dict[int, str] = {}
 
     def name(self, offset: int) -> str:
-        """Function and line of an offset ("CallSend, send.c:197"), or the offset itself."""
+        """Return the function and line of an offset ("CallSend, send.c:197"), or the offset itself ("+0x1f0")."""
         self.look_up((offset,))
         return self._known.get(offset, f"+{offset:#x}")
 
     def look_up(self, offsets: Iterable[int]) -> None:
-        """Ask for many offsets at once."""
+        """Resolve many offsets with one call of addr2line, and keep the results for ``name``."""
         wanted = [offset for offset in dict.fromkeys(offsets) if offset and offset not in self._known]
         if not wanted or self._debug is None:
             return
         base = _image_base(self._debug)
-        addresses = [hex(base + offset - 1) for offset in wanted]  # of the call, not of what it returns to
+        addresses = [hex(base + offset - 1) for offset in wanted]  # -1: the call, not the instruction it returns to
         command = [_ADDR2LINE, "-f", "-e", str(self._debug.absolute()), *addresses]
         try:
             answer = children.run(command, check=True).stdout.splitlines()
@@ -91,7 +92,7 @@ class Symbols:
 
 
 def _image_base(image: Path) -> int:
-    """ImageBase of a PE32+ file (Microsoft PE and COFF specification, optional header)."""
+    """Read ImageBase from a PE32+ file (Microsoft PE and COFF specification, optional header)."""
     data = image.read_bytes()[:4096]
     (header,) = struct.unpack_from("<I", data, 0x3C)
     (base,) = struct.unpack_from("<Q", data, header + 0x18 + 24)
@@ -99,7 +100,7 @@ def _image_base(image: Path) -> int:
 
 
 def findings(lines: Iterable[Line], symbols: Symbols) -> tuple[Finding, ...]:
-    """Findings of lines of the log, each place once with how often it occurred."""
+    """Convert lines of the log to findings: one per code and place with its count, 20 at most, without notes."""
     counted: dict[tuple[str, int], tuple[Line, int]] = {}
     for line in lines:
         if line.code not in NOTES:

@@ -1,6 +1,6 @@
-"""The verifier's codes: the rule that each names, in words, and where the rule is written.
+"""Explains the verifier's codes: the driver rule that each code stands for, and the page that states the rule.
 
-Pages are those of Microsoft's Windows Driver Kit documentation; "ddi" its reference of functions.
+The pages belong to Microsoft's Windows Driver Kit documentation; "ddi" is its reference of functions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Rule:
 
     Args:
         words: the rule in one sentence.
-        source: where it is written.
+        source: the page that states it.
     """
 
     words: str
@@ -94,9 +94,9 @@ RULES: dict[str, Rule] = {
 }
 
 NOTES = frozenset({"attached", "detached", "replaced", "watching", "muted"})
-"""Codes that are no findings."""
+"""Codes of lines that are not findings."""
 
 
 def rule(code: str) -> Rule:
-    """The rule of a code; an unknown one (a verifier newer than this table) is its own name."""
+    """Return the rule of a code; an unknown code (from a verifier newer than this table) is its own rule."""
     return RULES.get(code, Rule(code, "the verifier"))

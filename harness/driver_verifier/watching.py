@@ -1,8 +1,8 @@
-"""Whether the verifier in the guest watches the driver under test now, by its own words.
+"""Asks the verifier in the guest whether it watches the driver under test, and checks the answer.
 
-Silence proves nothing: a verifier whose file is empty is not loaded, and finds nothing. So the harness asks, at the
-start of each cell and after each load, with a number that nobody has used before, and reads the answer where findings
-are read: in the log. A log that was saved with a guest has no such answer.
+A log without findings proves nothing, because a verifier that is not loaded writes none either. So the harness asks at
+the start of each cell and after each load, with a fresh random number, and reads the answer from the log, where the
+findings are. A log that was saved with a guest cannot contain that number.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from harness.driver_verifier.findings import Line
 from harness.errors import Failure, LabError
 
 VERSION = 2
-"""Of what the verifier says, as ``drivers/verifier/report.h`` has it."""
+"""Version of the verifier's log that this module reads; ``drivers/verifier/report.h`` defines it."""
 _ANSWER = re.compile(r"([0-9a-f]+) version (\d+), (\S+), (\d+) imports")
 
 
 class Control(Protocol):
-    """The way to the WSK provider (``harness.control.wskctl``)."""
+    """Sends requests to the WSK provider (``harness.control.wskctl``)."""
 
     def watch(self, number: int) -> int:
-        """Have the verifier write its line; gives the NTSTATUS."""
+        """Ask the verifier to write a line with that number into its log; returns the NTSTATUS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What the verifier said.
+    """The verifier's answer.
 
     Args:
-        version: of its log.
-        driver: file name of the image whose imports are bound to it.
-        imports: how many of them are.
+        version: version of its log.
+        driver: file name of the driver's image whose imports it intercepts.
+        imports: number of intercepted imports.
     """
 
     version: int
@@ -47,10 +47,10 @@ class Watching:
 
 
 def ask(control: Control) -> int:
-    """Have the verifier write into its log that it watches; gives the number that the line has.
+    """Ask the verifier to write into its log which driver it watches; returns the number that its line will have.
 
     Raises:
-        LabError: no verifier is loaded, or nobody answers.
+        LabError: no verifier is loaded, or the guest does not answer.
     """
     number = secrets.randbits(63) | 1
     try:
@@ -63,15 +63,16 @@ def ask(control: Control) -> int:
 
 
 def answered(lines: Sequence[Line], number: int, driver: str) -> Watching:
-    """The verifier's answer to a question.
+    """Find the verifier's answer in its log and check it.
 
     Args:
-        lines: new lines of its log.
-        number: what ``ask`` gave.
-        driver: file name of the driver that it must watch.
+        lines: new lines of the log.
+        number: the number that ``ask`` returned.
+        driver: file name of the driver that the verifier must watch.
 
     Raises:
-        LabError: the log has no such answer, or it watches another driver, or nothing of it.
+        LabError: the log has no answer with that number, or the verifier has another version of the log, or it watches
+            another driver or none of the driver's imports.
     """
     for line in lines:
         found = _ANSWER.fullmatch(line.words) if line.code == "watching" else None

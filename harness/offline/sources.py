@@ -1,8 +1,8 @@
-"""Where a run to be judged again lies: its folder, or a bundle, of which one cell at a time is unpacked.
+"""Opens a run that a replay judges: a run's folder, or a bundle, from which it unpacks one cell at a time.
 
-A bundle is a zip archive of a run's folder and may come from anywhere. Only the record, the plans and the captures are
-taken out of it, each within a limit, into files of our own in a temporary folder: no name, mode, owner or link of the
-archive reaches the disk.
+A bundle is a zip archive of a run's folder and may come from an untrusted source. Only the record, the plans and the
+captures are unpacked, each within a limit, into files of the harness in a temporary folder: no name, mode, owner or
+link of the archive reaches the disk.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ MOST_MEMBERS = 100_000
 
 
 class Source(Protocol):
-    """A run, from wherever."""
+    """A run to be judged: from a folder or from a bundle."""
 
     def record(self) -> bytes | None:
-        """``results.json``; ``None`` when there is none."""
+        """Return the bytes of ``results.json``; ``None`` if there is none."""
 
     def cells(self) -> dict[str, set[str]]:
-        """Folders ``cells/NAME`` that hold a plan or a capture, sorted, and which of them."""
+        """Map each folder ``cells/NAME`` that holds a plan or a capture, sorted, to which of the two it holds."""
 
     def cell(self, folder: str) -> Path:
-        """A folder on the disk with the plan and the capture of a cell, until the next one is asked for."""
+        """Return a folder on the disk with the cell's plan and capture; it is valid until the next call."""
 
 
 class FolderSource:
@@ -52,7 +52,11 @@ class FolderSource:
         return reading.text_of(path) if path.is_symlink() or path.exists() else None
 
     def cells(self) -> dict[str, set[str]]:
-        """Folders of cells, and which plain files of plan and capture are in them."""
+        """Map the cells' folders to the names of plan and capture that they hold.
+
+        Raises:
+            UsageError: a folder's name is not plain, or a plan or capture is a link.
+        """
         found: dict[str, set[str]] = {}
         for name in (PLAN, CAPTURE):
             for path in self._root.glob(f"{inside.CELLS}/*/{name}"):
@@ -64,20 +68,20 @@ class FolderSource:
         return dict(sorted(found.items()))
 
     def cell(self, folder: str) -> Path:
-        """The cell's own folder."""
+        """Return the cell's own folder."""
         return self._root / folder
 
 
 class BundleSource:
-    """An archive.
+    """A run in a bundle.
 
     Args:
-        archive: open for reading.
-        path: its name, for errors.
-        scratch: an empty folder for what is unpacked.
+        archive: the bundle, open for reading.
+        path: the bundle's name, for errors.
+        scratch: an empty folder for the unpacked files.
 
     Raises:
-        UsageError: a member has a name, a kind or a size that ``harness replay --pack`` writes none of.
+        UsageError: the archive has too many or too large files, or one with a name or of a kind that no bundle has.
     """
 
     def __init__(self, archive: zipfile.ZipFile, path: Path, scratch: Path) -> None:
@@ -107,14 +111,14 @@ class BundleSource:
             return self._archive.read(member)
 
     def cells(self) -> dict[str, set[str]]:
-        """Folders of cells, and which of plan and capture are in them."""
+        """Map the cells' folders to the names of plan and capture that they hold."""
         found: dict[str, set[str]] = {}
         for folder, _, name in (name.rpartition("/") for name in sorted(self._wanted())):
             found.setdefault(folder, set()).add(name)
         return found
 
     def cell(self, folder: str) -> Path:
-        """Plan and capture of a cell, unpacked; those of the cell before are gone."""
+        """Unpack the cell's plan and capture in place of those of the previous cell; returns their folder."""
         for name in (PLAN, CAPTURE):
             target = self._scratch / name
             with suppress(FileNotFoundError):
@@ -124,13 +128,13 @@ class BundleSource:
         return self._scratch
 
     def _wanted(self) -> list[str]:
-        """Names of the plans and captures, without what comes before ``cells/``."""
+        """List the names of plans and captures, from ``cells/`` on."""
         names = [name.removeprefix(self._within) for name in self._members if name.startswith(self._within)]
         wanted = [name for name in names if PurePosixPath(name).name in (PLAN, CAPTURE)]
         return [name for name in wanted if inside.is_cell_folder(name.rpartition("/")[0])]
 
     def _beginning(self) -> str:
-        """What stands before the names in an archive whose run lies in a folder of its own: "NAME/", or nothing."""
+        """Return the prefix of all names: "NAME/" if the archive holds the run in one top folder, or nothing."""
         if FILE_NAME in self._members or any(name.startswith(f"{inside.CELLS}/") for name in self._members):
             return ""
         tops = {name.partition("/")[0] for name in self._members}
@@ -163,10 +167,10 @@ class BundleSource:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Source]:
-    """The run in a folder or a bundle.
+    """Open the run in a folder or a bundle.
 
     Raises:
-        UsageError: there is none, or the bundle is damaged or holds what no bundle does.
+        UsageError: there is no such file, or the bundle is damaged or has contents that no bundle has.
     """
     if path.is_dir():
         yield FolderSource(path)
@@ -180,7 +184,7 @@ def opened(path: Path) -> Iterator[Source]:
 
 @contextmanager
 def _sound(path: Path) -> Iterator[None]:
-    """Name the bundle when the block meets what no sound archive has."""
+    """Turn the block's errors from reading a damaged archive into a ``UsageError`` that names the bundle."""
     try:
         yield
     except OSError as error:

@@ -1,8 +1,9 @@
-"""The verdict on a capture file against a plan: reads both, judges each case, and sums up.
+"""Judges a capture file by a plan: reads both, judges each case, and sums up.
 
-Two readers give one verdict. With ``tshark`` every frame of a case goes through tshark and the exact path; with
-``fast`` whatever a burst predicts byte for byte is matched in columns, and only the rest goes that way. ``auto`` takes
-tshark for small files, and says so when tshark is not there.
+Two readers lead to the same verdict. With ``tshark``, tshark dissects every kept frame, and each is judged one by one;
+with ``fast``, datagrams that a burst predicts byte for byte are matched in columns, and only the others are dissected
+and judged one by one. ``auto`` is ``tshark`` for small files if tshark is installed, else ``fast``. Without tshark a
+note says that the verdict rests on the harness's own parser.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _SMALL = 4 << 20
 
 
 class Reader(StrEnum):
-    """Who reads the frames of a file."""
+    """Which reader matches the frames of a file (see the module's docstring)."""
 
     AUTO = "auto"
     TSHARK = "tshark"
@@ -47,15 +48,15 @@ class FileVerdict:
 
     Args:
         path: the capture.
-        status: the worst of the cases'.
+        status: the worst status of the cases; inconclusive counts in if there are doubts.
         reason: one line; empty when passed.
         counts: datagrams by verdict, all cases together.
-        doubts: what is missing or was changed in plan or capture and belongs to no case, one line each.
+        doubts: missing or changed parts of plan or capture that belong to no case, one line each.
         parts: the cases, in the plan's order.
-        evidence: the frames that findings speak of, by number.
-        notes: what a person should know about the file and the reading, one line each.
-        about: facts about the file: format, frames, interfaces, reader, tshark.
-        site: where it was captured.
+        evidence: the frames that findings name, by number.
+        notes: remarks on the file and the reader that do not change the status, one line each.
+        about: facts about the file: format, frames, interfaces, markers, reader, tshark.
+        site: the lab in which it was captured.
     """
 
     path: Path
@@ -71,22 +72,22 @@ class FileVerdict:
 
     @property
     def findings(self) -> tuple[tuple[str, Finding], ...]:
-        """All findings with the name of their case."""
+        """All findings, each with the name of its case."""
         return tuple((part.case, finding) for part in self.parts for finding in part.verdict.findings)
 
 
 def verify(capture: Path, plan_file: Path, reader: Reader = Reader.AUTO, choice: Choice | None = None) -> FileVerdict:
-    """Hold a capture file against the plan of what was done.
+    """Judge a capture file by the plan of the executed steps.
 
     Args:
         capture: pcap or pcapng file, compressed or not.
         plan_file: ``operations.jsonl`` of the run.
-        reader: who reads the frames.
-        choice: what of the file is looked at; all of it by default.
+        reader: the reader of the frames.
+        choice: which frames are judged; all of them by default.
 
     Raises:
         UsageError: a file cannot be read.
-        LabError: tshark was asked for and is not installed.
+        LabError: ``reader`` is ``tshark``, which is not installed.
     """
     plan, site = read_plan(plan_file)
     return verify_plan(capture, plan, site, reader, choice)
@@ -95,7 +96,7 @@ def verify(capture: Path, plan_file: Path, reader: Reader = Reader.AUTO, choice:
 def verify_plan(
     capture: Path, plan: Plan, site: Site, reader: Reader = Reader.AUTO, choice: Choice | None = None
 ) -> FileVerdict:
-    """The same for a plan that has been read already."""
+    """Judge a capture file as ``verify`` does, by a plan that the caller has read."""
     choice = choice or Choice()
     with CaptureFile(capture) as file:
         exact = reader is Reader.TSHARK or (
@@ -107,7 +108,7 @@ def verify_plan(
         notes: list[str] = []
         if reader is Reader.TSHARK or one_pass.find():
             stretches = [splitter.whole] if not splitter.marked else list(splitter.stretches.values())
-            # tshark would put fragments of all interfaces together, so what was chosen is given to it alone.
+            # tshark would reassemble fragments across interfaces, so it gets only the chosen frames.
             whole_file = exact and one_pass.reads(file.compression) and not choice.interface and choice.vlan is None
             ask_tshark(capture, stretches, whole_file=whole_file)
             asked = True
@@ -143,20 +144,20 @@ def verify_plan(
 
 
 def _size(path: Path) -> int:
-    """Bytes of the file, or what they may become when it is compressed."""
+    """Return the file's size in bytes, or eight times that if it may be compressed."""
     return path.stat().st_size * (1 if path.suffix in (".pcap", ".pcapng", ".cap") else 8)
 
 
 def _marked(
     splitter: Splitter, file: CaptureFile, site: Site, asked: bool, closings: Sequence[Closing]
 ) -> tuple[list[Part], DatagramCounts]:
-    """A verdict for each case of the plan, from its stretch between markers."""
+    """Judge each case of the plan by its own stretch of the capture, between its markers."""
     doubts = list(splitter.doubts)
     if len(splitter.runs) > 1:
         doubts.append(f"the capture holds markers of {len(splitter.runs)} runs")
     dropped = file.dropped
     if dropped is None and not file.damage:
-        dropped = 0  # pcap has no place to say it, and tools that copy a pcapng file leave it out: a note says so
+        dropped = 0  # pcap cannot hold this number, and tools that copy pcapng drop it: `_notes` mentions that
     parts = []
     closing_of = {closing.case: closing for closing in closings}
     late = Late(site)
@@ -182,7 +183,7 @@ def _marked(
 def _unmarked(
     splitter: Splitter, file: CaptureFile, site: Site, asked: bool, _closings: Sequence[Closing]
 ) -> tuple[list[Part], DatagramCounts]:
-    """One verdict for the whole file, taken apart by the plan's cases."""
+    """Judge the whole file at once, and split the verdict by the plan's cases."""
     stretch = splitter.whole
     if not stretch.steps:
         return [], DatagramCounts()
@@ -196,9 +197,9 @@ def _unmarked(
 
 
 def _closed(parts: Sequence[Part], plan: Plan) -> list[Part]:
-    """The verdicts with what the run added to them; of several closings of one case the last holds.
+    """Add the run's closings (counters, failures, doubts) to the verdicts; the last of a case's closings counts.
 
-    A plan that was cut or edited leaves every case doubtful: the driver is not at fault for steps that are gone.
+    If the plan was cut or edited, every case becomes doubtful, because missing steps are not the driver's fault.
     """
     of_case = {closing.case: closing for closing in plan.closings}
     of_all = (*plan.doubts, *of_case.get("", Closing("")).doubts)

@@ -1,1 +1,1 @@
-"""The trace of a run (operations.jsonl): executed operations with their outcomes, written, ended and read."""
+"""Encodes and reads the trace of a run (operations.jsonl, "plan" in the code): executed operations with outcomes."""

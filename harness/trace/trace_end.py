@@ -1,4 +1,4 @@
-"""The last line of a plan: how many lines stand before it, and their digest, so that a cut or edited plan shows.
+"""Makes and checks the last line of a plan: the number and digest of the lines before it, which reveal a cut or edit.
 
 The line is ``{"end": {"lines": N, "sha256": "..."}}``. The digest is SHA-256 over the lines before it, each in UTF-8
 with one line feed. Plans have the line since schema 3.
@@ -23,16 +23,16 @@ class End:
         self._digest = hashlib.sha256()
 
     def add(self, line: str) -> None:
-        """Take the next line, with or without its line end."""
+        """Count and digest the next line, with or without its line end."""
         self._lines += 1
         self._digest.update(line.rstrip("\r\n").encode("utf-8", "surrogatepass") + b"\n")
 
     def line(self) -> str:
-        """The last line of the plan, without its line end."""
+        """Return the plan's last line, without its line end."""
         return json.dumps({KEY: self._value()}, separators=(",", ":"))
 
     def difference(self, said: Any) -> str:  # noqa: ANN401 - any JSON value
-        """How the lines so far differ from what the plan's last line says of them; empty when they agree."""
+        """Say how the lines so far differ from the value of the plan's last line; empty if they agree."""
         mine = self._value()
         if said == mine:
             return ""

@@ -1,4 +1,4 @@
-"""Reads a plan from its file, within limits, and says when the file was cut."""
+"""Reads a plan from its file, within limits, and notices a file that was cut."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LARGEST = 1 << 30  # bytes; 427 cases take one million
 
 
 def read_plan(path: Path) -> tuple[Plan, Site]:
-    """The plan in a file, and its site.
+    """Read a plan from a file, and return it with its site.
 
     Raises:
-        UsageError: it cannot be read, or is no plan.
+        UsageError: the file cannot be read, is too large or no plan, or has a burst out of range.
     """
     try:
         lines = _Lines(path)
@@ -45,7 +45,7 @@ def read_plan(path: Path) -> tuple[Plan, Site]:
 
 
 class _Lines:
-    """The lines of a plan's file; a last one that was cut in the middle is left out and noted."""
+    """Iterates over the lines of a plan's file; leaves out a last line that was cut, and sets ``cut``."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -64,7 +64,10 @@ class _Lines:
                 yield line.removeprefix(codecs.BOM_UTF8 if read == len(line) else b"").decode()
 
     def _is_whole(self, line: bytes) -> bool:
-        """Whether the last line, which has no line end, is whole; one that is no JSON at all was never a plan's."""
+        """True if the last line, which has no line end, must be parsed: it is JSON, or was never a plan's line.
+
+        Sets ``cut`` if the line begins like JSON's objects but is incomplete.
+        """
         try:
             json.loads(line)
         except (ValueError, RecursionError):

@@ -1,8 +1,8 @@
-"""The plan on disk (operations.jsonl): one JSON object per line: a header, one line per step and per closing, an end.
+"""Encodes and parses the lines of a plan (operations.jsonl), JSON objects: a header, steps and closings, an end.
 
-Pure text in and out; the caller owns the file. The codec follows the dataclasses of ``operations`` and ``types``, so a
-new operation needs nothing here. Fields at their defaults are left out; bytes are hexadecimal. Reading gives back what
-was written, and every error names its line.
+This module handles text only; its callers open the files. The codec follows the dataclasses of ``operations`` and
+``types``, so a new operation needs no change here. Fields at their defaults are left out; bytes are hexadecimal.
+Parsing returns what was encoded, and every error names its line.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from harness.verify.closing import Closing
 from harness.wsk.operations import Operation, Outcome, Step
 
 SCHEMA = 3
-_READ = (1, 2, 3)  # 1 had no closings, 2 no end
+_READ = (1, 2, 3)  # schemas that are read: 1 had no closings, 2 no end
 CUT = "the plan has no last line: the run that wrote it did not come to its end, or the file was cut"
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 _OPERATIONS: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Operation)}
 
 
 class _BadLineError(ValueError):
-    """Something in a line cannot be read; the text says what."""
+    """A line cannot be parsed; the message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ class Header:
     Args:
         run: identifier of the run.
         profile: name of the stack profile (``harness.model.profile``).
-        site: ``Site.to_json()``: addresses, neighbours, MTU, what the NIC does.
+        site: ``Site.to_json()``: addresses, neighbours, MTU, properties of the NIC.
         cell: guest and NIC, for people.
         schema: version of this format.
-        markers: secret of the run that its markers in the capture carry (16 bytes); empty in plans of older versions.
+        markers: secret of the run (16 bytes), which its markers in the capture carry; empty in plans of older versions.
     """
 
     run: str
@@ -63,8 +63,9 @@ class Plan:
 
     Args:
         header: its first line.
-        steps, closings: what was done, and how each case ended.
-        doubts: why the file cannot be what the run wrote, one line each.
+        steps: the executed operations with their outcomes.
+        closings: how each case ended.
+        doubts: reasons to believe that the file was cut or edited, one line each.
     """
 
     header: Header
@@ -74,12 +75,12 @@ class Plan:
 
     @property
     def ends(self) -> bool:
-        """Whether plans of this schema end with a line that shows a cut or an edit."""
+        """True if plans of this schema have a last line that reveals a cut or an edit."""
         return self.header.schema >= trace_end.SINCE
 
 
 def header_line(header: Header) -> str:
-    """The header as its line, without the line end."""
+    """Encode the header as a line, without the line end."""
     return _dump(
         {"schema": header.schema, "run": header.run, "cell": header.cell, "profile": header.profile}
         | ({"markers": header.markers.hex()} if header.markers else {})
@@ -88,7 +89,7 @@ def header_line(header: Header) -> str:
 
 
 def step_line(step: Step) -> str:
-    """One step as its line, without the line end."""
+    """Encode a step as a line, without the line end."""
     operation = {"op": type(step.operation).__name__, **_encode_fields(step.operation)}
     return _dump(
         {"step": step.number, "case": step.case, "operation": operation, "outcome": _encode_fields(step.outcome)}
@@ -96,12 +97,12 @@ def step_line(step: Step) -> str:
 
 
 def closing_line(closing: Closing) -> str:
-    """How a case ended as its line, without the line end."""
+    """Encode a case's closing as a line, without the line end."""
     return _dump({"closing": _encode_fields(closing)})
 
 
 def lines(plan: Plan) -> Iterator[str]:
-    """All lines of a plan, each without its line end; a case's closing follows all steps."""
+    """Yield all lines of a plan, without line ends: the header, all steps, all closings, the end."""
     end = trace_end.End()
     body = (header_line(plan.header), *map(step_line, plan.steps), *map(closing_line, plan.closings))
     for line in body:
@@ -112,12 +113,12 @@ def lines(plan: Plan) -> Iterator[str]:
 
 
 def parse(text: Iterable[str]) -> Plan:
-    """Read a plan from its lines (a file object will do).
+    """Parse a plan from its lines; ``text`` may be a file object.
 
-    A plan that was cut or edited is read all the same, and says so in ``doubts``.
+    A plan that was cut or edited is parsed, too, and gets a doubt in ``doubts``.
 
     Raises:
-        UsageError: a line is not JSON, or does not say what a plan's line must; the message names the line.
+        UsageError: a line is not JSON or lacks what such a line must have; the message names the line.
     """
     header: Header | None = None
     steps: list[Step] = []
@@ -155,7 +156,7 @@ def _dump(value: Mapping[str, Any]) -> str:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     if text.isascii() or not _HALF_A_PAIR.search(text):
         return text
-    return json.dumps(value, separators=(",", ":"))  # half a surrogate pair has no form in UTF-8, but one in JSON
+    return json.dumps(value, separators=(",", ":"))  # UTF-8 cannot hold half a surrogate pair, but JSON's escapes can
 
 
 def _load(line: str) -> dict[str, Any]:
@@ -208,7 +209,7 @@ _FIELDS: dict[type[Any], tuple[tuple[str, Any, Any], ...]] = {}
 
 
 def _fields(kind: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
-    """(name, type, default or MISSING) of each field of a dataclass."""
+    """Return (name, type, default or MISSING) for each field of a dataclass."""
     if kind in _FIELDS:
         return _FIELDS[kind]
     hints = typing.get_type_hints(kind)
