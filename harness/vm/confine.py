@@ -83,6 +83,15 @@ def _in_words(value: str) -> list[str]:
     return paths
 
 
+def screens(arguments: list[str]) -> set[str]:
+    """Folders in which QEMU makes the socket for a VNC viewer, as ``-vnc vnc=unix:PATH,...`` names it."""
+    values = [value for option, value in pairwise(arguments) if option == "-vnc"]
+    words = [
+        word.partition("unix:")[2].replace(",,", ",") for value in values for word in re.split(r"(?<!,),(?!,)", value)
+    ]
+    return {os.path.dirname(word) for word in words if word.startswith("/")}
+
+
 def confine(qemu: str, arguments: list[str]) -> None:
     """Leave the host's file systems and the superuser behind."""
     with open("/proc/self/uid_map", encoding="ascii") as file:
@@ -100,6 +109,8 @@ def confine(qemu: str, arguments: list[str]) -> None:
     for path in _DEVICES:
         tree.device(path)
     files = named(arguments)
+    for folder in screens(arguments):
+        tree.folder(folder)
     if "-vnc" in arguments:  # what its screen shows QEMU writes into files that libvirt makes beside the guest's key
         for folder in {os.path.dirname(path) for path in files if os.path.basename(path) == "master-key.aes"}:
             tree.folder(folder)

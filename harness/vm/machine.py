@@ -227,6 +227,8 @@ class Machine:
             write_orders()
             if memory.shared and not memory.file.exists():
                 memory.file.touch(0o600)  # QEMU may write the file, and may make none in its folder
+        if self.spec.boot.screen is not None:
+            self.spec.boot.screen.parent.mkdir(exist_ok=True)
         self._events.clear()
         self.spec.console.touch()  # an empty console is evidence too, and can be watched
         self._console_start = len(self.console())

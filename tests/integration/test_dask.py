@@ -40,7 +40,8 @@ WORKER = """
 import pathlib
 import sys
 import harness
-from harness.matrix import catalogue, remote, run, scheduler
+from harness.guests import catalogue
+from harness.matrix import remote, run, scheduler
 remote.__version__ = sys.argv[2]
 remote.resources.digest = lambda: sys.argv[3]
 catalogue.prepare_guest = lambda name, say: "key"
@@ -64,7 +65,7 @@ class Cluster:
             argv += ["--protocol", "tls", "--tls-ca-file", str(keys / "ca.pem")]
             argv += ["--tls-cert", str(keys / "scheduler.pem"), "--tls-key", str(keys / "scheduler.key")]
         self.processes = [self._start([*argv, "--scheduler-file", str(file)], "scheduler")]
-        until(file.exists)
+        until(lambda: file.exists() and file.read_text().endswith("}"))
         import json
 
         self.scheduler = parse(str(json.loads(file.read_text())["address"]), keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from harness.vm.confine import named
+from harness.vm.confine import named, screens
 
 
 def test_the_files_of_a_command_line() -> None:
@@ -34,3 +34,8 @@ def test_the_files_of_a_command_line() -> None:
         "/cache/ram, with a comma": True,
         "/cell/screen": True,
     }
+
+
+def test_the_folder_of_the_screen_s_socket_is_found() -> None:
+    assert screens(["-vnc", "vnc=unix:/a,,b/screen/vnc.sock,audiodev=audio1"]) == {"/a,b/screen"}
+    assert screens(["-vnc", "127.0.0.1:0", "-vnc", "none"]) == set()

@@ -30,7 +30,7 @@ def boot_spec(
         cdroms: the media and the seed, while it is installed.
         memory_mib: in place of the release's.
     """
-    screen = disk.parent / "vnc.sock"
+    screen = disk.parent / "screen" / "vnc.sock"  # in a folder of its own: a confined QEMU may write there
     return BootSpec(
         memory_mib=memory_mib or release.memory_mib,
         vcpus=release.vcpus,
