@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -68,13 +68,17 @@ class Deadline:
     Args:
         seconds: what they may take together; each phase has at least five, so that a fixture can clean up.
         stacks: an open file that takes the stacks of all threads when nothing else helps.
+        tell: called with the seconds that are left when the clock starts, and with ``None`` when it stops.
     """
 
-    def __init__(self, seconds: float, stacks: TextIO | None = None) -> None:
+    def __init__(
+        self, seconds: float, stacks: TextIO | None = None, tell: Callable[[float | None], None] = lambda left: None
+    ) -> None:
         self.seconds = seconds
         self._last = False
         self._left = seconds
         self._stacks = stacks
+        self._tell = tell
         self._since: float | None = None
         self._until = math.inf
 
@@ -111,6 +115,7 @@ class Deadline:
         if not _on_main_thread() or not math.isfinite(self.seconds):
             return
         left = max(self._left, min(_LEAST_SECONDS, self.seconds))
+        self._tell(left)
         self._since = time.monotonic()
         self._until = self._since + left
         signal.signal(signal.SIGALRM, self._expire)
@@ -126,6 +131,7 @@ class Deadline:
         if self._stacks is not None:
             faulthandler.cancel_dump_traceback_later()
         self._left -= time.monotonic() - since
+        self._tell(None)
 
     def _expire(self, _signal: int, frame: FrameType | None) -> None:
         if self._since is None:

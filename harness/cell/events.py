@@ -1,7 +1,8 @@
-"""What a worker tells while it runs: one JSON object per line, read as one of six values.
+"""What a worker tells while it runs: one JSON object per line, read as one of seven values.
 
 ``phase`` (a part of the cell begins, or is done and took so long), ``collected`` (number of cases to come), ``begun``
-(a case begins), ``note`` (a line for the person who waits), ``case`` (a verdict), ``cell`` (the last word).
+(a case begins), ``clock`` (its clock starts or stops), ``note`` (a line for the person who waits), ``case`` (a
+verdict), ``cell`` (the last word).
 """
 
 from __future__ import annotations
@@ -38,13 +39,20 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """The clock of the running case starts, and stops within ``seconds``; it stopped when they are ``None``."""
+
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Something that the person who waits should read: a cached file was damaged, a cell is run again."""
 
     text: str
 
 
-Event = Phase | Collected | Begun | Note | CaseResult | CellResult
+Event = Phase | Collected | Begun | Clock | Note | CaseResult | CellResult
 
 
 def encode(event: Event) -> dict[str, Any]:
@@ -56,6 +64,8 @@ def encode(event: Event) -> dict[str, Any]:
             return {"event": "collected", "count": event.count, "ids": event.ids}
         case Begun():
             return {"event": "begun", "id": event.id, "seconds": event.seconds}
+        case Clock():
+            return {"event": "clock", "seconds": event.seconds}
         case Note():
             return {"event": "note", "text": event.text}
         case CaseResult():
@@ -78,6 +88,8 @@ def decode(line: str | bytes) -> Event:
         return Collected(int(value["count"]), tuple(map(str, value.get("ids", ()))))
     if kind == "begun":
         return Begun(str(value["id"]), float(value["seconds"]))
+    if kind == "clock":
+        return Clock(None if value["seconds"] is None else float(value["seconds"]))
     if kind == "note":
         return Note(str(value["text"]))
     if kind == "case":

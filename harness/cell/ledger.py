@@ -84,7 +84,7 @@ class Entry:
         failures = [item.text for item in self.raised if item.kind == "error" and not self._excused(item)]
         strict = next((item for item in self.reports if item.text.startswith(STRICT)), None)
         failed = [item for item in self.reports if item.outcome == "failed" and item is not strict]
-        if failures and not failed and strict is None:
+        if failures and self.reports and not failed and strict is None:
             failures.append("pytest's report of it says otherwise, so a hook has changed it")
         if failed and not failures and not doubts:
             failures.append(

@@ -20,7 +20,7 @@ from harness.cell.current import Current
 from harness.cell.deadline import CASE_SECONDS, CaseTimeout, CaseTimeoutError, Deadline, OwnAlarmError
 from harness.cell.ledger import STRICT, Ending, Ledger, Raised, Report
 from harness.cell.session import Session
-from harness.cell.texts import described, plain
+from harness.cell.texts import described, plain, read
 from harness.cell.threads import ThreadsLeftError
 from harness.errors import HarnessError, Interrupted, LabError, UsageError, interruption
 from harness.results.status import Status
@@ -144,7 +144,7 @@ class CellPlugin:
         self._running = _Running(self.case_of(item))
         reports: list[pytest.TestReport] = []
         try:
-            self._running.deadline = Deadline(self._allowed(item), self._stacks)
+            self._running.deadline = Deadline(self._allowed(item), self._stacks, self.session.tell_clock)
             self.session.announce(self._running.case, self._running.deadline.seconds)
             with self.session.threads.hooked():
                 reports = runtestprotocol(item, log=False, nextitem=nextitem)
@@ -221,8 +221,21 @@ class CellPlugin:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note what pytest knows of a phase; unittest's tests keep what they raise to themselves until now."""
-        report = yield
+        """Note what pytest knows of a phase; unittest's tests keep what they raise to themselves until now.
+
+        pytest cannot report an exception whose ``__repr__`` raises SystemExit or KeyboardInterrupt; we do then.
+        """
+        try:
+            report = yield
+        except BaseException as error:
+            if isinstance(interrupt := interruption(error), Interrupted):
+                raise interrupt from None
+            if call.excinfo is None or call.when == "collect":
+                raise
+            what = described(call.excinfo.value)
+            report = pytest.TestReport(
+                item.nodeid, item.location, {name: 1 for name in item.keywords}, "failed", what, call.when
+            )
         if call.excinfo is not None:
             self._running.told[call.when] = call.excinfo.value
         else:
@@ -395,9 +408,9 @@ def need_provider(wsk: Wsk) -> None:
 def _told(error: BaseException) -> tuple[str, str]:
     """Kind and text of what was raised, for the ledger."""
     if isinstance(error, _SKIPS):
-        return "skip", plain(str(getattr(error, "msg", None) or error))
+        return "skip", plain(read(getattr(error, "msg", None) or error))
     if isinstance(error, pytest.xfail.Exception):
-        return "xfail", plain(str(error.msg))
+        return "xfail", plain(read(error.msg))
     if isinstance(error, pytest.exit.Exception):
         return "exit", described(error)
     if isinstance(error, LabError):

@@ -21,7 +21,7 @@ from harness.cell.alive import signs_of_life
 from harness.cell.api import Wire, Wsk
 from harness.cell.case import Between, Case, ended_by, raised, with_ending
 from harness.cell.deadline import CALL_SECONDS, CaseTimeout, CaseTimeoutError, bounded
-from harness.cell.events import Begun, Collected, encode
+from harness.cell.events import Begun, Clock, Collected, encode
 from harness.cell.expectations import added, frames_of, since
 from harness.cell.explanations import Plainly
 from harness.cell.lab import Lab, Unknown, unvouched
@@ -136,6 +136,10 @@ class Session:
     def announce(self, name: str, seconds: float) -> None:
         """Tell which case begins and how long it may take: the parent names it should the worker die in it."""
         self._emit(encode(Begun(plain(name), seconds)))
+
+    def tell_clock(self, seconds: float | None) -> None:
+        """Tell that the case's clock starts and how long it may run, or that it stopped (``None``)."""
+        self._emit(encode(Clock(seconds)))
 
     def execute(self, *operations: Operation) -> list[Step]:
         """Execute operations on the driver and record them as steps of the running case (``harness.api.Recorder``).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.errors import Interrupted, interruption
+
 _LONGEST = 2000  # characters of one line
 
 
@@ -10,13 +12,18 @@ def plain(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def read(value: object) -> str:
+    """The text of any object, also when its ``__str__`` raises; only the parent's request to end is passed on."""
+    try:
+        return str(value)
+    except BaseException as worse:  # a test's own class may raise anything, and must not hide the error
+        if isinstance(interrupt := interruption(worse), Interrupted):
+            raise interrupt from None
+        return f"its text cannot be read: str() raised {type(worse).__name__}"
+
+
 def described(error: BaseException) -> str:
     """The error's class and the first line of its text, also when its ``__str__`` raises."""
     kind = type(error).__name__
-    try:
-        lines = str(error).strip().splitlines()
-    except BaseException as worse:  # a test's own class may raise anything, and must not hide the error
-        if isinstance(worse, KeyboardInterrupt):
-            raise
-        lines = [f"its text cannot be read: str() raised {type(worse).__name__}"]
+    lines = read(error).strip().splitlines()
     return plain(f"{kind}: {lines[0][:_LONGEST] if lines else ''}".rstrip(": "))

@@ -22,8 +22,8 @@ from pathlib import Path
 from harness import children
 from harness.cell import ahead
 from harness.cell.ahead import WORKER
-from harness.cell.events import Event, Note, Phase, decode
-from harness.cell.hang import Progress
+from harness.cell.events import Clock, Event, Note, Phase, decode
+from harness.cell.hang import CLOCK_GRACE, Progress
 from harness.cell.job import Cell, CellJob
 from harness.cell.worker import INTERRUPTED, LOG_FILE, needs
 from harness.errors import LabError
@@ -65,6 +65,7 @@ class CellProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_by = ""
         self._ended_at = 0.0
+        self._fell_silent = False
         self._lock = threading.Lock()
 
     def run(self) -> CellResult:
@@ -72,7 +73,7 @@ class CellProcess:
         result = self._attempt()
         if DAMAGED in result.facts and not self._ended_by:
             self._observer(self.job.cell, Note(f"{result.reason}; the cell is run again from a boot"))
-            self._cases, self._timings, self._phase = [], {}, "start"
+            self._cases, self._timings, self._phase, self._progress = [], {}, "start", Progress()
             again = self._attempt()
             result = replace(again, facts={**again.facts, "run again": result.reason})
         self._observer(self.job.cell, result)
@@ -139,9 +140,11 @@ class CellProcess:
                         self._timings[name] = self._timings.get(name, 0.0) + seconds
                 case CaseResult():
                     self._cases.append(event)
+                case Clock():
+                    continue
                 case CellResult():
                     verdict = event
-                    continue
+                    break  # the last word: what the process does after it is not waited for
             self._observer(self.job.cell, event)
         if verdict is None:
             return None
@@ -161,10 +164,16 @@ class CellProcess:
             while True:
                 running = self._progress.running
                 limit = max(self._silence_limit, running.seconds + _AFTER_A_CASE if running is not None else 0.0)
-                deadline = self._ended_at + GRACE if self._ended_by else last + limit
+                latest = min(last + limit, self._progress.latest(CLOCK_GRACE))
+                deadline = self._ended_at + GRACE if self._ended_by else latest
                 remaining = deadline - time.monotonic()
                 if not selector.select(timeout=min(1.0, max(0.0, remaining))):
+                    if remaining <= 0 and not self._ended_by and time.monotonic() < last + limit:
+                        self._progress.overdue = True
+                        _signal_group(process, signal.SIGTERM)  # what can still clean up does; ``_kill`` sees to it
+                        return
                     if remaining <= 0:
+                        self._fell_silent = self._fell_silent or not self._ended_by
                         where = f"in {running.id}" if running is not None else f"during {self._phase}"
                         self.end(f"the worker was silent for {limit:.0f} s {where}")
                         return
@@ -202,7 +211,9 @@ class CellProcess:
             detail="\n".join(tail),
             evidence={"log": LOG_FILE},
         )
-        return self._progress.hung(result, self.job.folder)
+        asked = bool(self._ended_by) and not self._fell_silent
+        how = "fell silent" if self._fell_silent else how
+        return self._progress.ended(result, self.job.folder, how, asked=asked)
 
 
 def _files(folder: Path) -> tuple[CellFiles, ...]:
@@ -219,9 +230,9 @@ def _digest(driver: Path) -> str:
 
 
 def _death(returncode: int) -> str:
-    if returncode < 0:
-        with contextlib.suppress(ValueError):
-            return f"was killed by {signal.Signals(-returncode).name}"
+    number = -returncode if returncode < 0 else returncode - 128  # a wrapper ends with 128 + the signal's number
+    with contextlib.suppress(ValueError):
+        return f"was killed by {signal.Signals(number).name}"
     return f"ended with exit code {returncode}"
 
 

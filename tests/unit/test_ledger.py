@@ -38,6 +38,12 @@ class Odd(Exception):
         raise ValueError("no text")
     __repr__ = __str__
 
+class Rude(Exception):
+    def __str__(self):
+        raise KeyboardInterrupt
+    def __repr__(self):
+        raise SystemExit(0)
+
 """
 GOOD = "def test_good(wsk, wire):\n    send(wsk, wire)\n"
 
@@ -91,6 +97,8 @@ FAILING = {
     "GeneratorExit": "raise GeneratorExit",
     "a lone surrogate": "raise ValueError('caf\\udce9.bin')",
     "a text that cannot be read": "raise Odd",
+    "a text that interrupts": "raise Rude",
+    "a reason that interrupts": "pytest.fail(Rude())",
     "a group": "raise BaseExceptionGroup('several', [SystemExit(0)])",
     "a thread": "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()",
     "recursion": "test_bad(wsk, wire)",
@@ -105,10 +113,13 @@ def test_what_fails_in_pytest_fails_in_the_run(suite: Suite, what: str) -> None:
         "test_good": Status.PASSED,
     }
     assert found["test_bad"][1]
+    assert "hook" not in found["test_bad"][1]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("raised", ["sys.exit(0)", "pytest.fail('no')", "raise BaseException", "raise Odd"])
+@pytest.mark.parametrize(
+    "raised", ["sys.exit(0)", "pytest.fail('no')", "raise BaseException", "raise Odd", "raise Rude"]
+)
 @pytest.mark.parametrize("scope", ["function", "module", "session"])
 def test_what_a_fixture_raises_fails_its_test(suite: Suite, when: str, raised: str, scope: str) -> None:
     lines = [raised, "yield"] if when == "before" else ["yield", raised]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from harness.cell.events import Begun, Collected, Event, Note, Phase, decode, encode
+from harness.cell.events import Begun, Clock, Collected, Event, Note, Phase, decode, encode
 from harness.cell.hang import innermost
 from harness.cell.job import Cell, CellJob
 from harness.cell.worker import verdict
@@ -128,6 +128,8 @@ def test_folder_names_are_safe_and_tell_cells_apart() -> None:
         Phase("boot", 1.5),
         Collected(2, ("a::x", "a::y")),
         Begun("a::x", 60.0),
+        Clock(2.5),
+        Clock(None),
         Note("cached state k was damaged: rebuilt"),
         GOOD_CASE,
         CellResult("w", "n", Status.PASSED, cases=(GOOD_CASE,)),
@@ -295,6 +297,87 @@ def test_a_test_that_takes_its_worker_down_is_named_with_its_stack(
     assert first.reason.startswith(why)
     assert [(case.id, case.status) for case in rest] == [("a::y", Status.INCONCLUSIVE)]
     assert result.status is Status.FAILED
+
+
+BEGUN = (
+    "emit(event='collected', count=3, ids=['a::w', 'a::x', 'a::y']); case('a::w');"
+    "emit(event='begun', id='a::x', seconds=0.2); emit(event='clock', seconds=0.2);"
+)
+
+
+@pytest.mark.parametrize(
+    ("ends", "how"),
+    [
+        ("os._exit(0)", "the worker ended with exit code 0"),
+        ("os._exit(5)", "the worker ended with exit code 5"),
+        ("os._exit(137)", "the worker was killed by SIGKILL"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "the worker was killed by SIGKILL"),
+    ],
+)
+def test_a_test_that_ends_its_worker_without_a_stack_is_named_too(
+    tmp_path: Path, worker: Callable[[str], None], ends: str, how: str
+) -> None:
+    worker(f"{BEGUN} {ends}")
+    result, _ = run_one(tmp_path)
+    assert [(case.id, case.status) for case in result.cases] == [
+        ("a::w", Status.PASSED),
+        ("a::x", Status.FAILED),
+        ("a::y", Status.INCONCLUSIVE),
+    ]
+    assert result.cases[1].reason == f"the test ended the process that it ran in: {how}"
+    assert result.cases[2].reason == "not run: a::x ended the worker"
+    assert (result.status, result.fault) == (Status.FAILED, "")
+
+
+@pytest.mark.parametrize("hangs", ["os.kill(os.getpid(), signal.SIGSTOP)", "os.close(1); time.sleep(60)"])
+def test_a_worker_that_cannot_end_its_test_is_ended_at_the_deadline_of_the_case(
+    tmp_path: Path, worker: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    monkeypatch.setattr(matrix, "GRACE", 0.2)
+    monkeypatch.setattr(matrix, "CLOCK_GRACE", 0.2)
+    kept = "held = os.dup(1); os.set_inheritable(held, True);"  # as the namespaces' wrapper holds it
+    worker(f"{BEGUN} {kept} signal.signal(signal.SIGTERM, signal.SIG_IGN); {hangs}")
+    result, _ = run_one(tmp_path, silence_limit=30.0)
+    assert [(case.id, case.status) for case in result.cases[1:]] == [
+        ("a::x", Status.FAILED),
+        ("a::y", Status.INCONCLUSIVE),
+    ]
+    assert result.cases[1].reason == "the test did not end within 0.2 s and could not be broken into"
+    assert result.timings["total"] < 20
+
+
+def test_a_worker_that_ends_while_it_judges_a_case_is_the_lab_s_fault(
+    tmp_path: Path, worker: Callable[[str], None]
+) -> None:
+    worker(f"{BEGUN} emit(event='clock', seconds=None); os._exit(1)")
+    result, _ = run_one(tmp_path)
+    assert (result.status, result.fault) == (Status.INCONCLUSIVE, "lab")
+    assert [case.status for case in result.cases] == [Status.PASSED, Status.INCONCLUSIVE, Status.INCONCLUSIVE]
+    assert "while the case was set up or judged" in result.cases[1].reason
+
+
+def test_a_worker_that_does_not_end_after_its_verdict_is_not_waited_for(
+    tmp_path: Path, worker: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "GRACE", 0.2)
+    worker("case('t.py::x'); cell(); time.sleep(60)")
+    result, _ = run_one(tmp_path)
+    assert result.status is Status.PASSED
+    assert result.timings["total"] < 20
+
+
+def test_a_worker_that_is_asked_to_end_blames_no_case(tmp_path: Path, worker: Callable[[str], None]) -> None:
+    worker(f"{BEGUN} time.sleep(60)")
+    process: list[matrix.CellProcess] = []
+
+    def observe(_cell: Cell, event: Event) -> None:
+        if isinstance(event, Begun):
+            process[0].end("interrupted")
+
+    process.append(matrix.CellProcess(job(tmp_path), observe))
+    result = process[0].run()
+    assert (result.status, result.reason) == (Status.INCONCLUSIVE, "interrupted")
+    assert [case.id for case in result.cases] == ["a::w"]
 
 
 def test_a_case_that_was_collected_and_has_no_result_makes_the_cell_inconclusive(

@@ -30,6 +30,9 @@ class FakeSession:
     def announce(self, name: str, seconds: float) -> None:
         assert seconds == 60.0
 
+    def tell_clock(self, seconds: float | None) -> None:
+        """The parent's clock is no part of this."""
+
     def begin_case(self, name: str) -> None:
         if self._broken is not None:
             raise self._broken

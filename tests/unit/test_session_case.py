@@ -148,7 +148,17 @@ def test_what_is_sent_and_seen_passes(cell: Cell) -> None:
     assert (result.status, result.reason) == (Status.PASSED, "")
     assert (result.datagrams.expected, result.datagrams.matched) == (1, 1)
     assert result.id == f"{result.group}.py::test_case"
-    assert [event["event"] for event in cell.events] == ["collected", "begun", "case"]
+    assert [event["event"] for event in cell.events if event["event"] != "clock"] == ["collected", "begun", "case"]
+
+
+def test_the_parent_hears_when_the_case_s_clock_runs(cell: Cell) -> None:
+    cell.run(GOOD)
+    clock = [event["seconds"] for event in cell.events if event["event"] == "clock"]
+    assert clock[-1] is None
+    started, stopped = clock[::2], clock[1::2]
+    assert started
+    assert all(seconds is not None and 0 < seconds <= 60.0 for seconds in started)
+    assert stopped == [None] * len(started)
 
 
 def test_a_silent_test_fails_when_its_datagram_is_lost(cell: Cell) -> None:
