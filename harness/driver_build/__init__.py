@@ -1,1 +1,1 @@
-"""The binaries that run in a guest: how they are built (``build``) and whether Windows would load them (``check``)."""
+"""Builds the binaries that run in a guest, signs them, and checks whether Windows would load them."""

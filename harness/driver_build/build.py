@@ -1,8 +1,8 @@
-"""Builds wsksend.sys, wskctl.exe and netio.sys from ``drivers/`` with mingw-w64: same sources, same bytes.
+"""Builds the drivers and wskctl.exe from ``drivers/`` with mingw-w64; equal sources give equal bytes.
 
-Results lie in the cache under a key of everything that goes into them (sources, compiler, flags). They are
-checked as ``harness.cache.manifest`` says, and built again where they are damaged: file by file, each replaced in one
-step, so that a running cell never misses one.
+The cache holds a build under a key of all its inputs (sources, compiler, flags). ``harness.cache.manifest`` checks the
+cached files; a damaged build is made again and replaced file by file, each in one step, so that a running cell never
+misses one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COMPILE = (
     "-Wall",
     "-Wextra",
     "-Werror",
-    "-Wframe-larger-than=2048",  # a kernel stack is three pages, and the probe of larger frames is left out
+    "-Wframe-larger-than=2048",  # a kernel stack has three pages, and no probe checks larger frames
     "-fno-stack-protector",
     "-fno-ident",
     "-mno-stack-arg-probe",
@@ -58,7 +58,7 @@ _KERNEL_LINK = (
     "-Wl,--disable-runtime-pseudo-reloc",
     "-Wl,--disable-auto-import",
 )
-_FORGIVING = ("-Wno-error", "-Werror=implicit-function-declaration")  # undeclared, a pointer would lose its upper half
+_FORGIVING = ("-Wno-error", "-Werror=implicit-function-declaration")  # a returned pointer would lose its upper half
 _USER_LINK = ("-Wl,--subsystem,console", "-Wl,--entry,Start")
 
 
@@ -85,10 +85,10 @@ class DriverBuild:
     Args:
         wsksend_sys: the WSK driver, stripped, unsigned.
         wsksend_debug: the same image with its symbols, for ``addr2line``.
-        wskctl_exe: the relay of the guest's user mode.
+        wskctl_exe: the relay in the guest's user mode.
         netio_sys: the WSK provider of the Wine guest.
         verifier_sys: the driver verifier of the Wine guest.
-        key: SHA-256 over everything that went into them.
+        key: SHA-256 over all inputs of the build.
     """
 
     wsksend_sys: Path
@@ -100,7 +100,7 @@ class DriverBuild:
 
     @classmethod
     def within(cls, folder: Path, key: str) -> DriverBuild:
-        """The build whose files lie in ``folder``."""
+        """Name the files of a build in ``folder``."""
         debug = folder / "wsksend.debug.sys"
         wskctl, netio, verifier = (folder / name for name in ("wskctl.exe", "netio.sys", "verifier.sys"))
         return cls(folder / "wsksend.sys", debug, wskctl, netio, verifier, key)
@@ -115,9 +115,9 @@ def build(
     """Build the drivers, or find them in the cache.
 
     Args:
-        out: folder to put the files into besides; made if missing.
+        out: folder to copy the files into as well; made if missing.
         sources: the ``drivers`` folder; that of this installation by default.
-        say: takes a line when cached files were damaged.
+        say: takes a line if cached files were damaged.
 
     Raises:
         LabError: the compiler is missing, or the sources do not compile.
@@ -147,15 +147,17 @@ def build(
 
 
 def _holds_build(place: Path, build: Path) -> bool:
-    """Whether a folder holds all files that a build has, and no others."""
+    """True if a folder holds all files that a build has, and no others."""
     return {path.name for path in place.iterdir()} == {path.name for path in build.iterdir()} - {manifest.NAME}
 
 
 def compile_kernel(file: Path, target: Path, sources: Path) -> None:
-    """Compile one file of a driver that an edit has broken on purpose: only an undeclared function is an error.
+    """Compile one file of a driver that an edit may have broken on purpose: of the warnings only one is an error.
+
+    That one is about undeclared functions.
 
     Args:
-        file: below ``sources``.
+        file: the source file, below ``sources``.
         target: the object file.
         sources: a ``drivers`` folder.
 
@@ -169,10 +171,10 @@ def compile_kernel(file: Path, target: Path, sources: Path) -> None:
 
 
 def link_driver(target: Path, objects: Sequence[Path]) -> None:
-    """Link the sample driver's objects to ``target``, with its symbols beside it as ``DriverBuild`` has them.
+    """Link the sample driver's objects into the folder of ``target``: the stripped image and the one with symbols.
 
     Raises:
-        LabError: it does not link.
+        LabError: the objects do not link.
     """
     product = next(product for product in _PRODUCTS if product.file == "wsksend.sys")
     _link(product, target.parent, objects)
@@ -201,10 +203,10 @@ def _key(sources: Path) -> str:
 
 
 def _build_into(folder: Path, sources: Path) -> None:
-    """Build beside ``folder`` and move the result there as a whole, so that nobody ever sees half a build.
+    """Build beside ``folder`` and move the result there as a whole, so that no process sees half a build.
 
-    Where the folder is there already, damaged or by a process that was quicker, its files are replaced one by one: the
-    bytes are the same for everybody, and the manifest comes last.
+    If the folder exists already (damaged, or built by a quicker process), its files are replaced one by one, the
+    manifest last; that is safe because every process builds the same bytes.
     """
     try:
         ownership.claim_cache(folder.parent, resources.cache())
@@ -227,7 +229,7 @@ def _build_into(folder: Path, sources: Path) -> None:
 
 
 def _objects(product: _Product, folder: Path, sources: Path, pool: ThreadPoolExecutor) -> list[Path]:
-    """Start compiling a product's files; raises the first failure, and otherwise names the objects in a fixed order."""
+    """Compile a product's files in the pool; returns the objects in a fixed order, or raises the first failure."""
     target = folder / product.folder
     target.mkdir()
     command = [

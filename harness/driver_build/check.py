@@ -1,6 +1,6 @@
-"""Would 64-bit Windows load this file as a kernel driver? Looks at the file only; nothing is run.
+"""Checks from the file alone whether 64-bit Windows would load it as a kernel driver.
 
-Each point says what Windows asks for, whether the file has it, and the Win32 error that ``sc.exe start`` shows if not.
+Each point says what Windows requires, whether the file has it, and the Win32 error that ``sc.exe start`` shows if not.
 Sources: Microsoft's PE format and kernel-mode code signing pages; the errors are those of the NTSTATUS that the loader
 returns (bad image and bad checksum: 193, import missing: 127, module missing: 2, hash or signature: 577).
 """
@@ -39,13 +39,13 @@ _PAGE = 0x1000
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One thing that Windows asks of a driver's file.
+    """One property that Windows requires of a driver's file.
 
     Args:
-        name: what is asked, in two or three words.
+        name: the property, in one to three words.
         ok: whether the file has it.
-        detail: what was found, one line.
-        win32_error: the error that starting the driver would give, when it is not ok and when that is known.
+        detail: what the file has, one line.
+        win32_error: if not ok, the error of starting the driver; ``None`` if that is not known.
     """
 
     name: str
@@ -55,11 +55,11 @@ class Point:
 
 
 def check(path: Path, *, signed: bool = False) -> tuple[Point, ...]:
-    """Every point for one file, in the order in which Windows would stumble over them.
+    """Check every point of one file, in the order in which Windows would meet them.
 
     Args:
         path: the ``.sys`` file.
-        signed: whether a signature is asked for, as Windows does (test mode takes one by any certificate).
+        signed: whether a signature is required, as Windows does (test mode accepts one by any certificate).
     """
     try:
         data = path.read_bytes()
@@ -168,7 +168,7 @@ def _signature(image: Any, data: bytes, signed: bool) -> Point:  # noqa: ANN401
 
 
 def _digest(image: Any, data: bytes, table: int, algorithm: str) -> bytes:  # noqa: ANN401
-    """Authenticode's digest: all but the checksum, the certificate table's directory entry and the table itself."""
+    """Compute Authenticode's digest, which leaves out the checksum, the certificate table and its directory entry."""
     optional: int = image.OPTIONAL_HEADER.get_file_offset()
     checksum = optional + 64
     entry = image.OPTIONAL_HEADER.DATA_DIRECTORY[_DIRECTORY_SECURITY].get_file_offset()

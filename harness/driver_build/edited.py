@@ -1,6 +1,6 @@
-"""Builds the sample driver from changed sources: only the changed files are compiled, the rest are shared objects.
+"""Builds the sample driver from changed sources: compiles only the changed files, and shares the other objects.
 
-For the known bugs of ``tests/defects`` and for the drivers that the acceptance of a Windows needs.
+The known bugs of ``tests/defects`` and the acceptance of a Windows need such drivers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Edit:
     new: str
 
     def apply(self, source: str) -> str:
-        """The changed source.
+        """Return the changed source.
 
         Raises:
             UsageError: ``old`` does not occur exactly once, so the edit does not fit the driver's sources.
@@ -64,9 +64,9 @@ class Objects:
 
 
 def build(edits: Sequence[Edit], clean: Objects, out: Path) -> Path:
-    """Build the driver with the edits into ``out``; the image with symbols lies beside the one that is returned.
+    """Build the driver with the edits into ``out``, and return its image; the one with symbols lies beside it.
 
-    An edit of a header compiles every file, since any of them may include it.
+    After an edit of a header every file is compiled, since any of them may include it.
 
     Raises:
         UsageError: an edit does not fit the driver's sources.

@@ -1,9 +1,9 @@
-"""Test-signs drivers: the lab's certificate, made once per user, and ``osslsigncode``; and proves a signature.
+"""Test-signs drivers with ``osslsigncode`` and the lab's certificate (made once per user), and verifies signatures.
 
 Windows in test mode loads a kernel image signed by any certificate; the chain does not matter. The certificate is for
-code signing only and no CA, since Windows was reported to dislike a self-signed CA as a signer. It lies with the user's
-data, not in the cache: images carry it, and must go on trusting what is signed later. Whether a current Windows accepts
-the result has not been seen yet; ``harness accept`` loads one and says so.
+code signing only and no CA, since Windows was reported to refuse a self-signed CA as a signer. It lies with the user's
+data, not in the cache, because images contain it and must trust drivers that are signed later. No test has shown yet
+that a current Windows accepts the result; ``harness accept`` loads such a driver and reports it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Certificate:
 
     Args:
         pem: certificate, PEM.
-        cer: certificate, DER, as Windows' certutil takes it.
-        key: private key, PEM, its owner's alone.
+        cer: certificate, DER, as Windows' certutil accepts it.
+        key: private key, PEM, readable by its owner only.
     """
 
     pem: Path
@@ -50,7 +50,7 @@ class Certificate:
 
     @property
     def der(self) -> bytes:
-        """The certificate's bytes."""
+        """The certificate's bytes, DER."""
         return self.cer.read_bytes()
 
     @property
@@ -65,13 +65,13 @@ class Certificate:
 
 
 def folder() -> Path:
-    """Where the certificate lies."""
+    """Return the folder of the certificate, below ``XDG_DATA_HOME``."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "wsk-harness" / "signing"
 
 
 def certificate() -> Certificate:
-    """The lab's certificate; made now if there is none.
+    """Return the lab's certificate; makes it if there is none.
 
     Raises:
         UsageError: its folder cannot be written.
@@ -93,15 +93,15 @@ def certificate() -> Certificate:
 def sign(path: Path, out: Path, *, signer: Certificate | None = None) -> Path:
     """Write a signed copy of a driver; the original stays as it is.
 
-    It is signed as of the day that the certificate was made, so that the same driver gives the same bytes each time.
+    The signature's time is the beginning of the certificate's validity, so that a driver always gives the same bytes.
 
     Args:
         path: the ``.sys``, stripped (stripping later would break the signature).
-        out: file to write; one that is there must be signed by the same signer, and is replaced.
+        out: file to write; an existing file is replaced, but only if the same signer signed it.
         signer: certificate; the lab's by default.
 
     Raises:
-        UsageError: no such file, or one that cannot be signed; or ``out`` is somebody else's file.
+        UsageError: ``path`` does not exist or cannot be signed, or ``out`` exists and another signer or none signed it.
         LabError: osslsigncode is missing.
     """
     if not path.is_file():
@@ -127,14 +127,14 @@ def sign(path: Path, out: Path, *, signer: Certificate | None = None) -> Path:
 
 
 def check_signed(path: Path) -> tuple[Point, ...]:
-    """Every point of ``harness.driver_build.check`` for a signed driver, and those of its signature."""
+    """Check a signed driver: every point of ``harness.driver_build.check``, and those of its signature."""
     return (*check(path, signed=True), *points(path))
 
 
 def points(path: Path) -> tuple[Point, ...]:
-    """Whether a file's signature holds: its value, and a certificate that is for code signing and valid now.
+    """Check a file's signature: its value, and that the certificate is for code signing and valid now.
 
-    For a file that has no signature at all there is nothing to say here.
+    Returns no points for a file without a signature.
     """
     signers = embedded_certificates(path)
     if not signers:
@@ -144,7 +144,7 @@ def points(path: Path) -> tuple[Point, ...]:
 
 
 def embedded_certificates(path: Path) -> list[x509.Certificate]:
-    """Certificates in a PE file's signature; none when there is no readable signature."""
+    """Return the certificates in a PE file's signature; none if the file has no readable signature."""
     try:
         image = pefile.PE(str(path), fast_load=True)
     except (OSError, pefile.PEFormatError):
@@ -165,7 +165,7 @@ def _der(certificate: x509.Certificate) -> bytes:
 
 
 def _without_padding(der: bytes) -> bytes:
-    """The DER object without what fills it up to a multiple of eight bytes."""
+    """Cut the padding (to a multiple of eight bytes) behind a DER object."""
     if len(der) < 2 or der[1] < 0x80:
         return der
     count = der[1] & 0x7F
@@ -177,7 +177,7 @@ def _value(path: Path, signers: list[x509.Certificate]) -> Point:
     if children.find(TOOL) is None:
         return Point(name, False, f"{TOOL} is missing, so it cannot be proven ({MEND})")
     with removal.scratch("harness-verify-") as scratch:
-        trusted = scratch / "signers.pem"  # in test mode the chain does not matter: whoever signed is trusted
+        trusted = scratch / "signers.pem"  # in test mode the chain does not matter: trust every signer
         trusted.write_bytes(b"".join(one.public_bytes(serialization.Encoding.PEM) for one in signers))
         run = _run(["verify", "-CAfile", str(trusted), "-in", str(path.absolute())])
     mismatch = "MISMATCH" in run.stdout
@@ -207,7 +207,7 @@ def _make(target: Certificate) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SUBJECT)])
     now = datetime.datetime.now(datetime.UTC)
-    # A guest whose clock is behind (a restored one) must not find the certificate not yet valid.
+    # The certificate must be valid in a guest whose clock is behind, such as a restored one.
     begin = (now - datetime.timedelta(days=30)).replace(microsecond=0)
     certificate = (
         x509.CertificateBuilder()

@@ -1,4 +1,4 @@
-"""Sets up what the harness needs before it can import anything: Debian packages and a ``.venv``.
+"""Installs what the harness needs before it can import other packages: Debian packages and a ``.venv``.
 
-Standard library only: it runs under Debian's own python3 from a fresh checkout.
+Uses the standard library only, because it runs under Debian's python3 from a fresh checkout.
 """

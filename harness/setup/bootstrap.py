@@ -1,4 +1,4 @@
-"""Decides what a command needs, installs what is missing, and ends in an interpreter that has it all."""
+"""Decides what a command needs, installs what is missing, and switches to an interpreter that has everything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.setup.environment import Environment, lacking, reenter
 NO_INSTALL = "--no-install"
 DEV = "--dev"  # of `harness setup`
 
-# What each command uses besides the Python environment; commands that are not named use nothing.
+# Purposes (``packages.toml``) of each command, besides the Python environment; commands not listed have none.
 PURPOSES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("setup",): ("drivers", "image", "lab"),
     ("run",): ("drivers", "image", "lab"),
@@ -31,7 +31,7 @@ _TEXTS = ("-h", "--help", "--list", "--units")
 
 
 def purposes(arguments: Sequence[str]) -> tuple[str, ...]:
-    """What the command needs of the host; nothing when it only shows or writes a text."""
+    """Return the purposes of the command on this command line; none if it only prints a text, such as its help."""
     words = tuple(word for word in arguments if not word.startswith("-"))
     if any(word in _TEXTS for word in arguments):
         return ()
@@ -39,14 +39,14 @@ def purposes(arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 def ensure(arguments: list[str], package: Path) -> None:
-    """Return when this process can run the command; may replace the process by ``.venv``'s interpreter.
+    """Install what the command lacks, then return, or replace this process by ``.venv``'s interpreter.
 
     Args:
         arguments: the command line without the program.
-        package: folder of the ``harness`` package; decides whether it is a checkout.
+        package: folder of the ``harness`` package; it is a checkout if a pyproject.toml lies beside the folder.
 
     Raises:
-        SetupError: something is missing and may not or cannot be installed.
+        SetupError: something is missing, and ``--no-install`` forbids to install it or that failed.
     """
     debian.complete_path()
     may_install = NO_INSTALL not in arguments
@@ -69,12 +69,12 @@ def ensure(arguments: list[str], package: Path) -> None:
 
 
 def doctor_only(arguments: Sequence[str]) -> bool:
-    """Whether the command is ``doctor``, which tells what is missing and must not install it."""
+    """True if the command is ``doctor``, which reports what is missing and must not install it."""
     return next((word for word in arguments if not word.startswith("-")), "") == "doctor"
 
 
 def _environment(checkout: Path, *, dev: bool) -> Environment | None:
-    """The environment to enter; ``None`` when this interpreter is right already or the package is installed."""
+    """Return the environment to enter; ``None`` if this interpreter has all requirements or this is no checkout."""
     if not (checkout / "pyproject.toml").is_file():
         return None
     environment = Environment(checkout, dev=dev)

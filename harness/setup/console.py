@@ -1,4 +1,4 @@
-"""What the set-up says and how it runs a tool: plain lines on standard error, standard input closed."""
+"""Prints the set-up's messages on standard error, and runs its tools with standard input closed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXIT_LAB = 3
 
 
 class SetupError(Exception):
-    """The set-up cannot go on. ``args[0]`` is the line to show; the exit code says who must act."""
+    """The set-up cannot go on. ``args[0]`` is the line to show; the exit code is 2 if the user must act, else 3."""
 
     def __init__(self, what: str, *, detail: str = "", exit_code: int = EXIT_LAB) -> None:
         super().__init__(what)
@@ -24,7 +24,7 @@ class SetupError(Exception):
 
 
 def say(text: str) -> None:
-    """One line for the person who waits."""
+    """Print one line of progress on standard error."""
     print(f"set-up: {text}", file=sys.stderr, flush=True)
 
 
@@ -34,10 +34,10 @@ def run(
     watch: Callable[[str], str | None] = lambda line: None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a tool with standard input closed, show what ``watch`` makes of its lines, and keep the rest for an error.
+    """Run a tool with standard input closed, and print what ``watch`` returns for each line of its output.
 
     Raises:
-        SetupError: the tool cannot be started or fails; its last lines are the detail.
+        SetupError: the tool cannot be started or fails; its last 25 lines are the detail.
     """
     tail: deque[str] = deque(maxlen=25)
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Debian packages: which are missing, seen by the files they bring, and how to install them with apt-get."""
+"""Finds missing Debian packages, by the commands and files that they contain, and installs them with apt-get."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LISTS = Path("/var/lib/apt/lists")
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One Debian package: what needs it (``purposes``), why, and what it brings."""
+    """One Debian package: the ``purposes`` that need it, why, and the commands and files that it contains."""
 
     name: str
     purposes: tuple[str, ...]
@@ -29,13 +29,13 @@ class Package:
     files: tuple[str, ...] = ()
 
     def present(self) -> bool:
-        """Whether all that the package brings is there, whoever brought it."""
+        """True if the host has all the package's commands and files, even from another source."""
         return all(map(find_command, self.commands)) and all(map(_exists, self.files))
 
 
 def packages() -> tuple[Package, ...]:
-    """The list in ``packages.toml``."""
-    import tomllib  # costs every command time, and most need no package
+    """Read the list of packages in ``packages.toml``."""
+    import tomllib  # imported here: it costs time, and most commands need no package
 
     with (Path(__file__).parent / "packages.toml").open("rb") as file:
         table = tomllib.load(file)
@@ -46,18 +46,18 @@ def packages() -> tuple[Package, ...]:
 
 
 def missing(purposes: Iterable[str]) -> tuple[Package, ...]:
-    """Packages that one of the purposes needs and that are not there."""
+    """List packages that one of the purposes needs and the host lacks."""
     wanted = set(purposes)
     return tuple(package for package in packages() if wanted & set(package.purposes) and not package.present())
 
 
 def find_command(name: str) -> str | None:
-    """Path of a command in PATH or in the sbin folders, which an ordinary user's PATH leaves out."""
+    """Find a command in PATH or in the sbin folders, which an ordinary user's PATH lacks."""
     return children.find(name, *_SBIN)
 
 
 def complete_path() -> None:
-    """Put the sbin folders behind PATH, for this process and its children, and take the relative ones out."""
+    """Append the sbin folders to PATH, for this process and its children, and remove relative folders."""
     path = (children.path() or "/usr/local/bin:/usr/bin:/bin").split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([*path, *(folder for folder in _SBIN if folder not in path)])
 
@@ -68,16 +68,16 @@ def _exists(pattern: str) -> bool:
 
 
 def install_command(wanted: Sequence[Package]) -> str:
-    """The line that a person types to install them."""
+    """Return the command line with which a person can install the packages."""
     names = shlex.join(package.name for package in wanted)
     return f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install --no-install-recommends -y {names}"
 
 
 def install(wanted: Sequence[Package]) -> None:
-    """Name the packages and install them; never asks a question.
+    """Print the packages' names and install them, without asking questions.
 
     Raises:
-        SetupError: no apt-get, no right to install (exit code 2), or apt-get fails.
+        SetupError: there is no apt-get or no right to install (exit code 2), or apt-get fails (exit code 3).
     """
     prefix = _right_to_install(wanted)
     say(f"{len(wanted)} Debian packages are missing and will be installed by apt-get, without recommended ones:")
@@ -136,7 +136,7 @@ def _install(prefix: list[str], names: Sequence[str]) -> None:
 
 
 def progress() -> Callable[[str], str | None]:
-    """Makes a line of apt-get's output a line of progress now and then: sizes, then every fifth of the packages."""
+    """Return a function that turns lines of apt-get's output into progress: sizes, then each fifth of the packages."""
     total = done = told = 0
 
     def watch(line: str) -> str | None:

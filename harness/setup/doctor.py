@@ -1,6 +1,6 @@
-"""What this host can and cannot do for a run, each with the command that mends it.
+"""Checks what this host can and cannot do for a run, and names the command that mends each lack.
 
-Standard library only, so that it works on a host where nothing has been set up.
+Uses the standard library only, so that it works on a host where nothing has been set up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MEMORY_NEEDED_MIB = 1024
 
 
 class Level(StrEnum):
-    """How much a point matters: a run cannot do without, is slower or narrower without, or is fine."""
+    """Result of a check: the host is fine, a run will be slower or limited, or a run cannot start."""
 
     OK = "ok"
     NOTE = "note"
@@ -34,7 +34,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One point of the examination: what was looked at, what was seen, and how to mend it."""
+    """One check: its subject, its level, what it found, and the command that mends it."""
 
     name: str
     level: Level
@@ -43,8 +43,8 @@ class Check:
 
 
 def cached() -> Iterator[Check]:
-    """Compare everything that is cached with its manifests; changes nothing."""
-    from harness.cache.survey import survey  # late: a plain examination needs none of it
+    """Compare everything in the cache with its manifests; changes nothing."""
+    from harness.cache.survey import survey  # imported here: only --cache needs it
 
     for found in survey(resources.cache()):
         if not found.damage:
@@ -55,7 +55,7 @@ def cached() -> Iterator[Check]:
 
 
 def examine() -> tuple[Check, ...]:
-    """Look at everything a run needs. Starts a few short processes, changes nothing."""
+    """Check everything that a run needs. Starts short processes; changes nothing but this process's PATH."""
     debian.complete_path()
     checks = [_packages(), _tun(), _namespaces(), _kvm(), _memory(), _disk()]
     if os.geteuid() != 0:
@@ -64,7 +64,7 @@ def examine() -> tuple[Check, ...]:
 
 
 def require_lab() -> None:
-    """See that a lab can be made on this host, before anything is built for it.
+    """Require that a lab can be made on this host, before anything is built for it.
 
     Raises:
         LabError: /dev/net/tun does not open, or an ordinary user has no ranges of ids.
@@ -75,7 +75,7 @@ def require_lab() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The ``doctor`` command without anything but the standard library; ``arguments`` follow the command's name."""
+    """Run ``harness doctor`` with the standard library alone; ``arguments`` are those after the command's name."""
     if {"-h", "--help"} & set(arguments):
         print(f"Usage: harness doctor [--json] [--cache]\n\n  {(report.__doc__ or '').splitlines()[0]}")
         return EXIT_PASSED
@@ -106,7 +106,7 @@ def report(*, as_json: bool, cache: bool = False) -> int:
 
 
 def lines(checks: Iterable[Check]) -> list[str]:
-    """The examination as a person reads it."""
+    """Render the checks as lines for a person."""
     told: list[str] = []
     for check in checks:
         told.append(f"{check.level:8} {check.name}: {check.seen}")
@@ -163,7 +163,7 @@ def _has_range(file: Path, name: str) -> bool:
 
 
 def _kvm(device: Path = Path("/dev/kvm")) -> Check:
-    """Only whether KVM is offered: each run finds out for itself whether it really works, and else emulates."""
+    """Check only whether KVM is offered; each run finds out whether it works, and else emulates."""
     if not device.exists():
         return Check("KVM", Level.NOTE, "not offered; guests are emulated (TCG), which is slower")
     if not os.access(device, os.R_OK | os.W_OK):

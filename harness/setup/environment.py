@@ -1,7 +1,7 @@
-"""The Python environment: whether this one has what the project depends on, and making ``.venv`` when not.
+"""Checks whether this Python environment meets the project's requirements, and makes ``.venv`` if not.
 
-A ``.venv`` is trusted only with a stamp that was written after everything else and fits the project as it is now; an
-interrupted set-up leaves no stamp and is made anew.
+A ``.venv`` counts as finished only if it has a stamp that fits the project as it is now. The stamp is written last, so
+an interrupted set-up leaves none and is made anew.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from harness.files import ownership, removal
 from harness.setup.console import SetupError, run, say
 
 STAMP = "harness-setup.json"
-_LAYOUT = 1  # raise it when the way in which .venv is made changes
+_LAYOUT = 1  # raise it when `make` changes, so that every .venv is made anew
 
-_LONGEST_FIRST_LINE = 127  # that Linux reads (execve(2), "Interpreter scripts")
+_LONGEST_FIRST_LINE = 127  # characters of a script's first line that Linux reads (execve(2), "Interpreter scripts")
 
 
 class Environment:
@@ -45,23 +45,23 @@ class Environment:
         return self.folder / "bin" / "python"
 
     def requirements(self) -> list[str]:
-        """What the project depends on, as written in ``pyproject.toml``."""
-        import tomllib  # costs every command time, and a finished environment asks for nothing
+        """Read the project's dependencies from ``pyproject.toml``; with ``dev`` those of the tools, too."""
+        import tomllib  # imported here: it costs time, and a finished environment does not need it
 
         project = tomllib.loads((self.checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         wanted: list[str] = list(project["dependencies"])
         return wanted + list(project["optional-dependencies"]["dev"]) if self.dev else wanted
 
     def running_here(self) -> bool:
-        """Whether this very interpreter is the environment's."""
+        """True if this process runs the environment's interpreter."""
         return Path(sys.prefix).resolve() == self.folder.resolve()
 
     def made_by_hand(self) -> bool:
-        """Whether somebody else than the harness made the environment, and so is the one who keeps it up to date."""
+        """True if the user made the environment, not the harness; then the user keeps it up to date."""
         return self.python.exists() and not self._stamp() and not ownership.is_own(self.folder)
 
     def ready(self) -> bool:
-        """Whether the folder holds a finished environment for the project as it is now."""
+        """True if the folder holds a finished environment for the project as it is now."""
         stamp = self._stamp()
         fits = stamp.get("key") == self._key() and (bool(stamp.get("dev")) or not self.dev)
         return fits and self.python.exists()
@@ -72,7 +72,7 @@ class Environment:
         return hashlib.sha256(b"\0".join((*parts, *place))).hexdigest()
 
     def _finished_before(self) -> bool:
-        """Whether the folder was finished with this Python for an earlier state of the project."""
+        """True if the folder holds an environment that was finished with this Python, for any state of the project."""
         return self._stamp().get("python") == sys.version and self.python.exists()
 
     def _stamp(self) -> dict[str, object]:
@@ -83,7 +83,7 @@ class Environment:
         return stamp if isinstance(stamp, dict) else {}
 
     def make(self) -> None:
-        """Make the environment, or bring it up to date; does nothing when another process did so meanwhile."""
+        """Make the environment or bring it up to date, unless another process has done so meanwhile."""
         with self._alone():
             if self.ready():
                 return
@@ -97,19 +97,19 @@ class Environment:
             extra = "[dev]" if dev else ""
             say(f"installing the project and what it depends on in {self.folder} (pip)")
             pip = [str(self.python), "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
-            # A plain .pth: setuptools' own finder would import half of Python before the first line of the command.
+            # Use a plain .pth: setuptools' finder would import many modules before the first line of the command.
             plain = ["--config-settings", "editable_mode=compat"]
             run([*pip, *plain, "--editable", f"{self.checkout}{extra}"], watch=_pip_progress)
             self._write_command()
-            # Containers often tell Python to keep no bytecode; each worker would compile all modules anew.
+            # Containers often make Python keep no bytecode; then each worker would compile all modules anew.
             run([str(self.python), "-m", "compileall", "-q", str(self.checkout / "harness")])
             text = json.dumps({"key": self._key(), "dev": dev, "python": sys.version})
             removal.write_whole(self.folder / STAMP, text)
 
     def _write_command(self) -> None:
-        """Put our own ``bin/harness`` in place of pip's, which imports ``re`` first, by the person's ``PYTHONPATH``.
+        """Replace pip's ``bin/harness``, which imports ``re`` first and lets ``PYTHONPATH`` decide from where.
 
-        Python reads none of its variables with ``-I``; the command hands ``PYTHONPATH`` on to the suite by itself.
+        With ``-I`` Python ignores its environment variables; the command itself passes ``PYTHONPATH`` on to the suite.
         """
         first = f"#!{self.python} -I\n"
         command = self.folder / "bin" / "harness"
@@ -119,10 +119,10 @@ class Environment:
         command.chmod(0o755)
 
     def _empty(self, *, keep: bool) -> None:
-        """Make the folder, or take what an earlier set-up left out of it; with ``keep`` only the stamp goes.
+        """Make the folder, or remove from it what an earlier set-up left; with ``keep`` only the stamp.
 
         Raises:
-            SetupError: the folder holds an environment that somebody else made.
+            SetupError: the harness did not make the folder's environment.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         folder = self.folder.resolve()
@@ -136,7 +136,7 @@ class Environment:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold a lock on the checkout, so that two first runs at once do not build into each other."""
+        """Lock the checkout, so that two first runs at once do not write the same environment."""
         with (self.checkout / "pyproject.toml").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -149,12 +149,15 @@ def _pip_progress(line: str) -> str | None:
 
 
 def lacking(requirements: list[str]) -> list[str]:
-    """The requirements that this interpreter does not meet; understands ``name>=low,<high``, all that we write."""
+    """List the requirements that this interpreter does not meet.
+
+    Understands ``name``, ``name>=low``, ``name<high`` and ``name>=low,<high``, the only forms in ``pyproject.toml``.
+    """
     return [text for text in requirements if not _met(text)]
 
 
 def _met(requirement: str) -> bool:
-    from importlib import metadata  # as above
+    from importlib import metadata  # imported here: it costs time, and a finished environment does not need it
 
     match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:>=([0-9.]+))?(?:,<([0-9.]+))?", requirement)
     if match is None:
@@ -172,10 +175,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def reenter(python: Path, arguments: list[str]) -> None:
-    """Become ``python -m harness ARGUMENTS``; returns never.
+    """Replace this process by ``python -m harness ARGUMENTS``.
 
     Raises:
-        SetupError: this process is the result of such a step already; going on would not end.
+        SetupError: ``reenter`` started this process already with that interpreter; a second time would be a loop.
     """
     if os.environ.get("HARNESS_ENTERED") == str(python):
         raise SetupError(f"{python} still lacks what the project depends on; delete its folder and run again")
