@@ -1,8 +1,8 @@
-"""The NIC models that can be put under test: what each is to libvirt, and what it is known to do to frames.
+"""Reads the NIC models that can be tested: how libvirt is told to make each, and what each is known to do to frames.
 
-The catalogue is ``catalogue.toml`` beside this file; this module only reads it. A variant is named by its model and
-options, "virtio-net+csum=off"; the options allowed are those that the model's entry lists. "vfio:0000:65:00.1" is a
-device of the host's own.
+The models stand in ``catalogue.toml`` beside this file. A variant's name consists of model and options, such as
+"virtio-net+csum=off"; a model allows the options that its entry lists, and "mtu=N". "vfio:0000:65:00.1" is a device
+of the host that is passed through to the guest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from harness.errors import UsageError
 
 _MTU, _LEAST_MTU = "mtu=", 1280
-"""Any model takes "mtu=N"; IPv6 asks for 1280 at least (RFC 8200, section 5)."""
+"""Any model allows the option "mtu=N"; IPv6 requires at least 1280 (RFC 8200, section 5)."""
 
 CATALOGUE = Path(__file__).parent / "catalogue.toml"
 VFIO = "vfio"
@@ -28,7 +28,7 @@ _PCI_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 
 @dataclass(frozen=True, slots=True)
 class Quirk:
-    """Something that a person who reads a verdict must know of a NIC, and where it is known from."""
+    """A peculiarity of a NIC that readers of a verdict must know, and the source of that knowledge."""
 
     text: str
     source: str
@@ -42,22 +42,22 @@ class Nic:
         name: full name, "virtio-net+csum=off".
         model: libvirt's model type.
         pci_id: vendor and device, "1af4:1041".
-        pads_to_60: its driver pads short frames to the Ethernet minimum (as measured with Linux guests).
-        partial_checksum: UDP checksums of unfragmented datagrams may be left to offload, and then show the folded
-            pseudo-header sum.
-        zero_checksum_stays: it computes IPv4's UDP checksums, and sends a computed 0 as 0 where RFC 768 wants 0xffff.
-        max_mtu: largest MTU that it carries, in bytes.
+        pads_to_60: its driver pads short frames to the Ethernet minimum (measured with Linux guests).
+        partial_checksum: its driver may leave UDP checksums of unfragmented datagrams to offload; such frames have the
+            folded pseudo-header sum.
+        zero_checksum_stays: it computes IPv4's UDP checksums, and sends a computed 0 as 0 instead of 0xffff (RFC 768).
+        max_mtu: largest MTU that it supports, in bytes.
         carrier_seconds: time from "up" to carrier; frames sent before that fail or vanish.
         express: it is a PCI Express device.
         host, guest: libvirt's driver offload switches (attributes of <host> and <guest>), virtio only.
-        quirks: what else is known.
+        quirks: other peculiarities.
         mtu: MTU of the link in this variant, in bytes ("e1000+mtu=9000").
-        slot: "bus:slot" where a q35 guest sees it; never changes.
-        hot_plug: a running q35 guest can be given it.
-        qemu: oldest QEMU version that has it; empty when any does.
+        slot: "bus:slot" of it in a q35 guest; never changes.
+        hot_plug: it can be plugged into a running q35 guest.
+        qemu: oldest QEMU version that has it; empty if every supported version has it.
         inbox: Windows releases whose media have a driver for it.
-        package: folder of virtio-win that has a driver for it; empty when none has.
-        never: no current Windows has a driver.
+        package: folder of virtio-win that has a driver for it; empty if none has.
+        never: no current Windows has a driver for it.
         host_device: PCI address on the host of a device that is passed through.
         queues: pairs of queues, virtio only.
     """
@@ -92,7 +92,7 @@ def _catalogue() -> dict[str, dict[str, Any]]:
 
 
 def names() -> tuple[str, ...]:
-    """All models that every supported QEMU has, and each with each of its options, in the catalogue's order."""
+    """List the models that every supported QEMU has, alone and with each one option, in the catalogue's order."""
     return tuple(
         full
         for base, entry in _catalogue().items()
@@ -102,10 +102,10 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Nic:
-    """The NIC of that name.
+    """Return the NIC of that name.
 
     Raises:
-        UsageError: no such model or option; names the nearest right one.
+        UsageError: there is no such model or option (the error names the nearest one), or the MTU is out of range.
     """
     base, *options = name.split("+")
     base, _, device = base.partition(":")
@@ -158,14 +158,14 @@ def _with_mtu(nic: Nic, base: str, text: str) -> Nic:
 def obstacle(
     nic: Nic, release: str, *, qemu: str = "", packages: Collection[str] = (), seen: Mapping[str, str] | None = None
 ) -> str:
-    """Why a cell with this NIC cannot work on a release of Windows; empty when it can, or when nobody knows.
+    """Say why a cell with this NIC cannot work on a release of Windows; empty if it can or if that is unknown.
 
     Args:
         nic: the NIC under test.
         release: "server-2022".
-        qemu: the host's version, "7.2.22"; empty when it is not known.
-        packages: driver packages that are in the image ("NetKVM").
-        seen: what an acceptance run saw of NICs: name of the model to status ("Up", "absent").
+        qemu: version of the host's QEMU, "7.2.22"; empty if it is unknown.
+        packages: driver packages in the image ("NetKVM").
+        seen: status ("Up", "absent") of each model in an acceptance run.
     """
     base = nic.name.split("+")[0]
     if nic.qemu and qemu and _version(qemu) < _version(nic.qemu):

@@ -1,6 +1,6 @@
-"""The bytes of the driver's IOCTLs: operations to requests, replies to outcomes.
+"""Encodes operations as the driver's IOCTLs, and decodes their replies to outcomes; does no I/O.
 
-The interface itself is ``drivers/include/wsksend_abi.h``; ``layouts`` is generated from it. Nothing here does I/O.
+``drivers/include/wsksend_abi.h`` defines the interface; ``layouts`` is generated from it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DEVICE_WSKSEND = table.DEVICE_WSKSEND
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One IOCTL: its code, its input, how many bytes of output it may bring, and the device it is for."""
+    """One IOCTL: its code, its input, the size of its output buffer in bytes, and the device that receives it."""
 
     code: int
     payload: bytes
@@ -29,7 +29,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What the driver answers to INFO: its version of the interface, and the versions of WSK that it found."""
+    """The driver's reply to INFO: its version of the interface, and the versions of WSK that it found."""
 
     abi_version: int
     wsk_highest: int
@@ -44,14 +44,14 @@ def _request(code: int, layout: Layout, *values: int | bytes, tail: bytes = b"",
 def encode(
     operation: ops.Operation, handles: Mapping[int, int], ticket: int = 0, tickets: Mapping[int, int] | None = None
 ) -> Request:
-    """The IOCTL that carries out an operation.
+    """Encode the IOCTL that executes an operation.
 
     Args:
-        operation: anything but Load, Unload and PeerSend, which are no IOCTLs.
-        handles: the driver's handle of each socket of the plan; a socket that never opened has handle 0, which the
+        operation: any operation but Load, Unload and PeerSend, which are no IOCTLs.
+        handles: the driver's handle by the plan's socket number; a socket that never opened gets handle 0, which the
             driver refuses.
-        ticket: names a send that nobody waits for.
-        tickets: the ticket of each step that a Collect names; the step's own number by default.
+        ticket: number by which a later Collect names this send, if it does not wait for its completion.
+        tickets: ticket by step number, for a Collect; by default the step's own number.
 
     Raises:
         ValueError: the operation is no IOCTL.
@@ -59,19 +59,19 @@ def encode(
     handle = handles.get(getattr(operation, "socket", -1), 0)
     if isinstance(operation, ops.Ioctl):
         payload = operation.payload
-        if operation.socket is not None:  # every request has its handle behind the header
+        if operation.socket is not None:  # in every request the handle follows the header
             payload = payload[:8] + struct.pack("<Q", handle) + payload[16:]
         return Request(operation.code, payload, operation.capacity)
     return _encoded(operation, table.Context(handle, ticket, tickets or {}))
 
 
 def encode_provider(operation: ops.Force | ops.Relent, local: Endpoint | None = None) -> Request:
-    """The IOCTL that gives the provider a rule; ``local`` is the address of the socket that a rule is about."""
+    """Encode the IOCTL that adds a rule to the provider, or ends all; ``local`` is the address of the rule's socket."""
     return _encoded(operation, table.Context(local=local))
 
 
 def encode_watch(number: int) -> Request:
-    """The IOCTL that has the verifier say, by a line of its log with that number, which driver it watches."""
+    """Encode the IOCTL on which the verifier logs, in a line with that number, which driver it watches."""
     payload = layouts.WATCH.pack(layouts.PROVIDER_VERSION, layouts.WATCH.size, number)
     return Request(layouts.PROVIDER_IOCTL_WATCH, payload, 0, table.DEVICE_PROVIDER)
 
@@ -87,13 +87,13 @@ def _encoded(operation: ops.Operation, context: table.Context) -> Request:
 
 
 def decode(operation: ops.Operation, status: int, data: bytes, steps: Mapping[int, int] | None = None) -> ops.Outcome:
-    """What an IOCTL's reply says of the operation.
+    """Decode an IOCTL's reply to the outcome of its operation.
 
     Args:
         operation: the operation that was encoded.
         status: NTSTATUS of the IOCTL, unsigned.
-        data: its output.
-        steps: the step number of each ticket that a Collect names; the ticket itself by default.
+        data: output of the IOCTL.
+        steps: step number by ticket, for a Collect; by default the ticket itself.
 
     Raises:
         Failure: the reply is shorter than the interface says.
@@ -106,12 +106,12 @@ def decode(operation: ops.Operation, status: int, data: bytes, steps: Mapping[in
 
 
 def opened_handle(status: int, data: bytes) -> int:
-    """The handle that an Open brought, 0 when it brought none."""
+    """Decode the handle in the reply to an Open; 0 if the IOCTL failed or made no socket."""
     return layouts.OPEN_REPLY.numbers(data)["handle"] if status == layouts.STATUS_SUCCESS else 0
 
 
 def encode_batch(requests: Sequence[tuple[Request, bool]]) -> Request:
-    """Many requests in one; true beside one means the handle of the socket that the batch opened last."""
+    """Encode many requests as one IOCTL; the bool is true if the driver must insert the handle of the latest Open."""
     parts = []
     room = 0
     for request, opened in requests:
@@ -122,10 +122,10 @@ def encode_batch(requests: Sequence[tuple[Request, bool]]) -> Request:
 
 
 def decode_batch(data: bytes, count: int) -> list[tuple[int, bytes]]:
-    """Status and output of each request of a batch.
+    """Decode the status and output of each request of a batch.
 
     Raises:
-        Failure: the reply is shorter than that.
+        Failure: the reply is too short for ``count`` requests.
     """
     answers = []
     at = 0
@@ -138,27 +138,27 @@ def decode_batch(data: bytes, count: int) -> list[tuple[int, bytes]]:
 
 
 def encode_accounts() -> Request:
-    """The IOCTL that reads the driver's accounts."""
+    """Encode the IOCTL that reads the driver's counters (accounts)."""
     return _request(layouts.IOCTL_ACCOUNTS, layouts.REQUEST, reply=layouts.ACCOUNTS.size)
 
 
 def decode_ledger(data: bytes) -> dict[str, int]:
-    """Every account by the header's name."""
+    """Decode the counters, by their names in the header."""
     return layouts.ACCOUNTS.numbers(data)
 
 
 def decode_accounts(data: bytes) -> ops.Accounts:
-    """The accounts that must balance."""
+    """Decode the counters to ``Accounts``."""
     ledger = decode_ledger(data)
     return ops.Accounts(**{name: ledger[name] for name in ops.Accounts.__slots__})
 
 
 def encode_info() -> Request:
-    """The IOCTL that asks the driver what it is."""
+    """Encode the IOCTL that asks for the driver's ``Info``."""
     return _request(layouts.IOCTL_INFO, layouts.REQUEST, reply=layouts.INFO.size)
 
 
 def decode_info(data: bytes) -> Info:
-    """What the driver says of itself."""
+    """Decode the driver's ``Info``."""
     values = layouts.INFO.numbers(data)
     return Info(**{name: values[name] for name in Info.__slots__})

@@ -1,7 +1,7 @@
 """Writes ``harness/wsk/layouts.py`` from the C headers of the drivers' interface: ``python -m harness.wsk.generate``.
 
 The headers in ``drivers/include`` are the source: each ``#define`` with a number becomes a constant, each structure a
-``Layout``. A unit test fails while the committed file is not what this module writes.
+``Layout``. A unit test fails if the committed file differs from what this module writes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness import resources
 
 HEADERS = {"wsksend_abi.h": "WSKSEND_", "wskprovider_abi.h": "WSKPROVIDER_"}
 TARGET = Path(__file__).with_name("layouts.py")
-_PREFIXES = {"WSKSEND_": "", "WSKPROVIDER_": "PROVIDER_"}  # of a name in C: of its name in Python
+_PREFIXES = {"WSKSEND_": "", "WSKPROVIDER_": "PROVIDER_"}  # prefix of a name in C: prefix of its name in Python
 _COMMON = "wsksend_header"  # begins every request, so it is no structure of its own in Python
 _CODES = {
     "uint8_t": "B",
@@ -46,10 +46,10 @@ Members = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """What the headers say, under the names that C has.
+    """The headers' constants and structures, by their names in C.
 
     Args:
-        constants: the number of each ``#define``.
+        constants: value of each ``#define``.
         structures: (member, ``struct`` code) pairs of each structure; members of inner structures as ``outer.inner``.
     """
 
@@ -104,13 +104,13 @@ def _size(code: str) -> int:
 
 
 def constant(name: str) -> str:
-    """The name in Python of a ``#define``: IOCTL_OPEN for WSKSEND_IOCTL_OPEN, PROVIDER_X for WSKPROVIDER_X."""
+    """Return a ``#define``'s name in Python: IOCTL_OPEN for WSKSEND_IOCTL_OPEN, PROVIDER_X for WSKPROVIDER_X."""
     prefix = next(each for each in _PREFIXES if name.startswith(each))
     return _PREFIXES[prefix] + name.removeprefix(prefix).replace("ABI_VERSION", "VERSION")
 
 
 def text(interface: Interface) -> str:
-    """The text of ``layouts.py``, formatted as ``ruff format`` leaves it."""
+    """Return the text of ``layouts.py``, formatted as ``ruff format`` would."""
     lines = [_HEAD]
     lines += [f"{constant(name)} = {_written(value)}" for name, value in interface.constants.items()]
     lines.append("")

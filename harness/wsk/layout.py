@@ -1,4 +1,4 @@
-"""One structure of the drivers' interface: its bytes to named values and back. No I/O."""
+"""Packs and unpacks one structure of the drivers' interface; does no I/O."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class Layout:
         self.size = self._struct.size
 
     def offsets(self) -> dict[str, int]:
-        """Where each member starts."""
+        """Return the offset of each member, in bytes."""
         ends = ["<" + "".join(code for _, code in self.members[:index]) for index in range(len(self.members))]
         return {name: struct.calcsize(end) for (name, _), end in zip(self.members, ends, strict=True)}
 
     def pack(self, *values: int | bytes) -> bytes:
-        """The structure with its members' values in order."""
+        """Pack the members' values, given in order."""
         return self._struct.pack(*values)
 
     def unpack(self, data: bytes, offset: int = 0) -> dict[str, int | bytes]:
-        """The members of the structure at ``offset``.
+        """Unpack the members of the structure at ``offset``.
 
         Raises:
-            Failure: the driver answered with fewer bytes.
+            Failure: the driver's reply ends before the end of the structure.
         """
         if len(data) < offset + self.size:
             raise Failure(f"the driver answered {len(data)} bytes where struct {self.name} needs {offset + self.size}")
         return dict(zip((name for name, _ in self.members), self._struct.unpack_from(data, offset), strict=True))
 
     def numbers(self, data: bytes, offset: int = 0) -> dict[str, int]:
-        """The integer members of the structure at ``offset``; Failure as for ``unpack``."""
+        """Unpack the integer members of the structure at ``offset``; raises as ``unpack`` does."""
         return {name: value for name, value in self.unpack(data, offset).items() if isinstance(value, int)}

@@ -1,7 +1,7 @@
-"""The operations on the driver, one frozen value each, and what came of them.
+"""Defines the operations on the driver, one frozen value each, and their outcomes.
 
-A socket is named by the number that the plan gave it in ``Open`` (never the driver's handle), so a
-plan can be replayed and compared. Every operation is answered by one ``Outcome``.
+An operation names a socket by the number that the plan gave it in ``Open`` (never by the driver's handle), so a plan
+can be replayed and compared. Every operation has one ``Outcome``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness.wsk.types import Address, Completion, ControlMessage, Endpoint, Fam
 
 
 class SendPath(IntEnum):
-    """Which WSK function carries a send, and from which IRQL it is called."""
+    """IRQL at which the driver calls WskSendTo: the request's own, or (FROM_DPC) DISPATCH_LEVEL by KeRaiseIrql."""
 
     SEND_TO = 0
     SEND_TO_FROM_DPC = 1
@@ -28,7 +28,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
-    """Stop the driver's service; its accounts must balance when it is gone."""
+    """Stop the driver's service; afterwards its counters (``Accounts``) must balance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ class SendTo:
     """WskSendTo with a buffer, an address or NULL, flags and control information.
 
     Args:
-        wait: true waits for the completion; false leaves the IRP in flight, and ``Collect`` brings its completion.
-        reuse_irp: send with the socket's kept IRP after IoReuseIrp instead of a fresh one.
+        wait: true waits for the completion; false leaves the IRP in flight, and ``Collect`` fetches its completion.
+        reuse_irp: send with the socket's kept IRP after IoReuseIrp instead of a new one.
     """
 
     socket: int
@@ -123,7 +123,7 @@ class SendMessages:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """``count`` sends of ``size`` bytes made by the driver itself, at most ``depth`` in flight.
+    """``count`` sends of ``size`` bytes that the driver makes from one request, with at most ``depth`` in flight.
 
     Payload of datagram i: u64 little-endian sequence number ``first + i``, then bytes (j + sequence) & 0xFF for
     j from 8 on; sizes below 8 cut the sequence number. ``Outcome.completion`` sums up: information is the total
@@ -141,7 +141,7 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """Wait until sends in flight on the socket have completed; answers ``Outcome.collected`` by step number."""
+    """Wait until the sends of these steps have completed; the answer is ``Outcome.collected``, by step number."""
 
     socket: int
     steps: tuple[int, ...]
@@ -149,7 +149,7 @@ class Collect:
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """WskReceiveFrom with a deadline; past it the request is cancelled and ``Outcome.completion`` says so."""
+    """WskReceiveFrom with a deadline, after which the driver cancels the IRP; ``Outcome.completion`` shows that."""
 
     socket: int
     capacity: int
@@ -164,7 +164,7 @@ class Close:
 
 
 class Calls(IntFlag):
-    """What a ``Force`` acts on: functions of WSK, or allocators that the driver calls in the kernel."""
+    """Functions that a ``Force`` changes: those of WSK, or allocators of the kernel that the driver calls."""
 
     SOCKET = 0x01
     CLOSE = 0x02
@@ -179,7 +179,7 @@ class Calls(IntFlag):
 
 
 class Effects(IntFlag):
-    """What a provider does differently, all of it legal (drivers/include/wskprovider_abi.h)."""
+    """How a ``Force`` changes calls, each in a way that WSK allows (drivers/include/wskprovider_abi.h)."""
 
     INLINE = 0x01
     LATE = 0x02
@@ -193,16 +193,16 @@ class Effects(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Force:
-    """Tell the guest's WSK provider how to behave, where it can be told (the Wine guest's).
+    """Give the guest's WSK provider a rule that changes its behavior; only the Wine guest's provider supports it.
 
     Args:
-        calls: ``Calls`` that the rule is about.
-        effects: ``Effects``.
-        status: the error of FAIL.
-        delay_ms: of LATE.
-        skip: how many calls that match pass first.
-        count: how many are then acted on; 0 for all.
-        socket: only calls on this socket, which must be bound; ``None`` for any.
+        calls: ``Calls`` to which the rule applies.
+        effects: ``Effects`` of the rule.
+        status: NTSTATUS for FAIL.
+        delay_ms: milliseconds for LATE.
+        skip: number of matching calls that the rule leaves alone first.
+        count: number of matching calls that the rule then changes; 0 for all.
+        socket: the rule applies only to calls on this socket, which must be bound; ``None`` for any.
     """
 
     calls: int
@@ -216,12 +216,12 @@ class Force:
 
 @dataclass(frozen=True, slots=True)
 class Relent:
-    """End every ``Force``; ``Outcome.data`` has how often each acted, as 32-bit numbers. What is held completes."""
+    """End every ``Force`` and complete held calls; ``Outcome.data`` counts each rule's calls, as 32-bit numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerSend:
-    """A host peer sends a datagram to the guest: the only operation that the driver does not carry out."""
+    """Have a host peer send a datagram to the guest."""
 
     source: Endpoint
     destination: Endpoint
@@ -230,14 +230,14 @@ class PeerSend:
 
 @dataclass(frozen=True, slots=True)
 class Ioctl:
-    """One IOCTL as it is, to be refused: what a hostile caller may send.
+    """A raw IOCTL, as a hostile caller may send it, which the driver must refuse.
 
     Args:
         code: the control code.
         payload: the input buffer.
         capacity: bytes of the output buffer.
-        refused: the NTSTATUS that the interface documents for it.
-        socket: whose handle goes into the request, also one that is closed; ``None`` leaves the payload as it is.
+        refused: the NTSTATUS with which the driver must refuse it, according to the interface.
+        socket: socket whose handle goes into the payload, even if closed; ``None`` leaves the payload unchanged.
     """
 
     code: int
@@ -272,10 +272,10 @@ Operation = (
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The driver's own books: what it holds now. All zero between cases, but for the sums.
+    """The driver's counters of what it holds; between cases all are zero, except those that only grow.
 
-    ``sends`` and ``completed`` only grow; they balance when nothing is in flight. ``calls`` are records that nobody has
-    collected; ``canaries`` counts buffers that were written beyond their end, and only grows.
+    ``sends`` and ``completed`` only grow; they are equal when no IRP is in flight. ``calls`` counts records of calls
+    that no ``Collect`` has fetched; ``canaries`` counts buffers that were written beyond their end, and only grows.
     """
 
     irps: int = 0
@@ -291,14 +291,14 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one operation.
+    """The outcome of one operation.
 
     Args:
-        ioctl: NTSTATUS of the IOCTL itself, unsigned: 0 when the driver accepted the request.
-        completion: record of the WSK call; ``None`` when no call was made (a refused IOCTL, load, unload).
-        endpoint: the address answered (local address; sender of a received datagram).
-        data: bytes answered (option value; received payload).
-        collected: completions that ``Collect`` brought, keyed by the step number of their send.
+        ioctl: NTSTATUS of the IOCTL itself, unsigned: 0 if the driver accepted the request.
+        completion: record of the WSK call; ``None`` if the driver made no call (a refused IOCTL, load, unload).
+        endpoint: the address in the reply (local address; sender of a received datagram).
+        data: the bytes in the reply (option value; received payload; counts of ``Relent``).
+        collected: completions that ``Collect`` fetched, by the step number of their send.
     """
 
     ioctl: int = 0
@@ -310,7 +310,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a plan: the ``number``-th operation of the session, made in ``case``, and what came of it."""
+    """One line of a plan: the ``number``-th operation of the session, executed in ``case``, and its outcome."""
 
     number: int
     case: str
@@ -322,7 +322,10 @@ _ENDPOINTS = ("remote", "destination", "local", "source")
 
 
 def named_addresses(steps: Iterable[Step]) -> frozenset[Address]:
-    """The addresses that operations name, of remote and local ends alike: those that a guest may have to look for."""
+    """Return all remote and local addresses that operations name; the guest may have to resolve their MACs.
+
+    An IPv4-mapped IPv6 address adds its IPv4 address, too.
+    """
     found: set[Address] = set()
     for step in steps:
         for name in _ENDPOINTS:

@@ -1,7 +1,7 @@
-"""Socket options and control messages with Windows' numbers, and their values as Windows lays them out.
+"""Makes socket options and control messages, with Windows' numbers and with values laid out as Windows expects.
 
-Source: ws2def.h, ws2ipdef.h and the WinSock option pages. An option is a ``SocketOption``; ``on(socket)`` makes it the
-operation that sets it.
+Source: ws2def.h, ws2ipdef.h and the WinSock option pages. An option is a ``SocketOption``; its ``on(socket)`` returns
+the operation that sets it.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class SocketOption:
     value: bytes
 
     def on(self, socket: int) -> SetOption:
-        """The operation that sets this option on the plan's socket of that number."""
+        """Return the operation that sets this option on the plan's socket of that number."""
         return SetOption(socket, self.level, self.name, self.value)
 
 
 def dword(value: int) -> bytes:
-    """A DWORD in host order, as most option values are."""
+    """Pack a DWORD in host order (little endian), the form of most option values."""
     return struct.pack("<I", value & 0xFFFFFFFF)
 
 
@@ -147,17 +147,17 @@ def v6only(on: bool) -> SocketOption:
 
 
 def no_checksum(on: bool = True) -> SocketOption:
-    """UDP_NOCHECKSUM: IPv4 datagrams carry 0 for a checksum."""
+    """UDP_NOCHECKSUM: IPv4 datagrams have the checksum 0."""
     return SocketOption(IPPROTO_UDP, UDP_NOCHECKSUM, dword(on))
 
 
 def send_message_size(size: int) -> SocketOption:
-    """UDP_SEND_MSG_SIZE: every send is cut into datagrams of ``size`` bytes; 0 ends that."""
+    """UDP_SEND_MSG_SIZE: the stack cuts every send into datagrams of ``size`` bytes; 0 ends that."""
     return SocketOption(IPPROTO_UDP, UDP_SEND_MSG_SIZE, dword(size))
 
 
 def pktinfo(address: IPv4Address | IPv6Address, index: int = 0) -> ControlMessage:
-    """IP_PKTINFO or IPV6_PKTINFO: source address (unspecified: left open) and interface index (0: left open)."""
+    """IP_PKTINFO or IPV6_PKTINFO: source address and interface index; the stack chooses if unspecified or 0."""
     if isinstance(address, IPv4Address):
         return ControlMessage(IPPROTO_IP, IP_PKTINFO, address.packed + dword(index))
     return ControlMessage(IPPROTO_IPV6, IPV6_PKTINFO, address.packed + dword(index))
@@ -180,5 +180,5 @@ def ecn(family: Family, codepoint: int) -> ControlMessage:
 
 
 def segment(size: int) -> ControlMessage:
-    """UDP_SEND_MSG_SIZE as a control message: this send only."""
+    """UDP_SEND_MSG_SIZE as a control message, for one send only."""
     return ControlMessage(IPPROTO_UDP, UDP_SEND_MSG_SIZE, dword(size))

@@ -1,7 +1,7 @@
-"""The NTSTATUS values that matter to a WSK datagram client, and their names for people.
+"""Defines the NTSTATUS values that matter to a WSK datagram client, and their names for people.
 
-Values are unsigned 32-bit, as the driver reports them. Source: ntstatus.h; which of them a call may give is the
-model's business (``harness.model.profile``).
+Values are unsigned 32-bit, as the driver reports them. Source: ntstatus.h. The model says which of them a call may
+return (``harness.model.profile``).
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ _NAMES: dict[int, str] = {
 
 
 def name(status: int) -> str:
-    """The status as people read it: "STATUS_ACCESS_DENIED (0xC0000022)", or the number alone when it has no name."""
+    """Return a status as text: "STATUS_ACCESS_DENIED (0xC0000022)", or the number alone if it has no name here."""
     known = _NAMES.get(status & 0xFFFFFFFF)
     number = f"0x{status & 0xFFFFFFFF:08X}"
     return f"STATUS_{known} ({number})" if known else number
 
 
 def is_success(status: int) -> bool:
-    """NT_SUCCESS: success and informational severities (0 and 1)."""
+    """Apply NT_SUCCESS: true for success and informational severities (0 and 1)."""
     return (status & 0xFFFFFFFF) < 0x80000000

@@ -1,6 +1,6 @@
-"""The operations of the drivers' interface, one row each: code, layouts, and how values become bytes and come back.
+"""Holds a row per operation of the drivers' interface: its code, its layouts, and how to encode and decode its values.
 
-``abi`` encodes, decodes and batches by this table. A new operation needs a row here and its class in ``operations``.
+``abi`` encodes and decodes by this table. A new operation needs a row here and its class in ``operations``.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Values = tuple[int | bytes, ...]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a request needs besides its operation.
+    """The values that a request needs besides its operation.
 
     Args:
-        handle: the driver's handle of the operation's socket; 0 for one that never opened.
-        ticket: names a send that nobody waits for.
-        tickets: the ticket of each step that a Collect names; the step's own number by default.
-        local: the address of the socket that a Force is about.
+        handle: the driver's handle of the operation's socket; 0 for a socket that never opened.
+        ticket: number by which a later Collect names this send, if it does not wait for its completion.
+        tickets: ticket by step number, for a Collect; by default the step's own number.
+        local: the address of the socket to which a Force applies.
     """
 
     handle: int = 0
@@ -42,7 +42,7 @@ class Context:
 
 
 Steps = Mapping[int, int]
-"""The step number of each ticket that a Collect names; the ticket itself by default."""
+"""Step number by ticket, for a Collect; by default the ticket itself."""
 
 
 def _nothing(_operation: Any, _context: Context) -> bytes:  # noqa: ANN401 - any operation
@@ -60,13 +60,13 @@ class Row:
     Args:
         code: the control code.
         request: layout of the request's fixed part, which begins with version and size.
-        reply: layout of the reply's fixed part; ``None`` when the reply is empty.
-        values: the members behind version and size.
-        outcome: what the output of an IOCTL that succeeded says.
-        tail: the bytes behind the fixed part of the request.
-        room: how many bytes of output may follow the fixed part of the reply.
+        reply: layout of the reply's fixed part; ``None`` if the reply has no fixed part.
+        values: returns the request's members after version and size.
+        outcome: decodes the output of an IOCTL that succeeded.
+        tail: returns the bytes after the fixed part of the request.
+        room: returns the largest number of bytes after the fixed part of the reply.
         device: ``DEVICE_WSKSEND`` or ``DEVICE_PROVIDER``.
-        version: of the interface that the request names.
+        version: the interface's version in the request.
     """
 
     code: int
@@ -84,7 +84,7 @@ class Row:
 
 
 def endpoint_values(endpoint: Endpoint | None) -> Values:
-    """The members of struct wsksend_endpoint; family 0 for no endpoint."""
+    """Return the members of struct wsksend_endpoint; family 0 stands for no endpoint."""
     if endpoint is None:
         return (0, 0, 0, bytes(16))
     return (endpoint.family, endpoint.port, endpoint.scope_id, endpoint.address.packed.ljust(16, b"\0"))
@@ -291,4 +291,4 @@ ROWS: dict[type, Row] = {
         layouts.PROVIDER_IOCTL_RELENT, layouts.RELENT, layouts.RELENTED, lambda *_: (), _relented, *_OF_PROVIDER
     ),
 }
-"""Every operation that is an IOCTL of its own; Ioctl brings its own bytes, the others are no IOCTLs."""
+"""Every operation that has an IOCTL of its own. Ioctl has its own bytes; Load, Unload and PeerSend are no IOCTLs."""

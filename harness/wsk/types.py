@@ -1,4 +1,4 @@
-"""Values that operations are made of: families, endpoints, WSK_BUFs, control messages and completions."""
+"""Defines the values in operations and outcomes: families, endpoints, WSK_BUFs, control messages and completions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AF_INET6 = Family.INET6
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A transport address: what a SOCKADDR_IN or SOCKADDR_IN6 says.
+    """A transport address, as a SOCKADDR_IN or SOCKADDR_IN6 holds it.
 
     Args:
         address: IPv4 or IPv6 address; its class decides the SOCKADDR's family.
@@ -40,7 +40,7 @@ class Endpoint:
 
     @property
     def family(self) -> Family:
-        """Family that the SOCKADDR of this endpoint carries."""
+        """Family in the SOCKADDR of this endpoint."""
         return Family.INET if isinstance(self.address, IPv4Address) else Family.INET6
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class WskBuf:
 
     @classmethod
     def of(cls, data: bytes) -> WskBuf:
-        """The ordinary buffer: one MDL that holds exactly ``data``; no MDL at all when it is empty."""
+        """Make the ordinary buffer: one MDL that holds exactly ``data``, or no MDL if ``data`` is empty."""
         return cls((Mdl(data),) if data else ())
 
     @property
@@ -80,7 +80,7 @@ class WskBuf:
 
 @dataclass(frozen=True, slots=True)
 class ControlMessage:
-    """One CMSGHDR with its data, unpadded; padding and cmsg_len are the encoder's business."""
+    """One CMSGHDR with its data, unpadded; the driver adds cmsg_len and padding."""
 
     level: int
     type: int
@@ -89,16 +89,16 @@ class ControlMessage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the driver recorded of one WSK call (wsk-semantics: returned status versus IoStatus).
+    """The driver's record of one WSK call; the returned status and IoStatus may differ (``harness/model/RULES.md``).
 
     Args:
         returned: NTSTATUS that the WSK function returned, unsigned.
         status: ``Irp->IoStatus.Status`` seen by the completion routine, unsigned.
-        information: ``Irp->IoStatus.Information``, bytes for a send.
-        completions: how often the completion routine ran; 1 is the only right answer for an accepted call.
+        information: ``Irp->IoStatus.Information``; for a send its bytes.
+        completions: how often the completion routine ran; for an accepted call it must be 1.
         irql: IRQL of the completion routine, 0 to 2.
         pending_returned: ``Irp->PendingReturned`` in the routine.
-        in_flight: true while the IRP has not completed (a send that nobody waited for yet).
+        in_flight: true if the IRP had not completed when the driver replied (a send without ``wait``).
     """
 
     returned: int

@@ -1,7 +1,7 @@
-"""Random sequences of operations on several sockets, from a seed, and the search for the shortest one that still fails.
+"""Makes random sequences of operations on several sockets from a seed, and shrinks one that fails; does no I/O.
 
-A sequence is a list of ``Move``s. Each names a socket by its place, never by its number, so any part of a sequence is a
-sequence again: that is what makes shrinking possible. Nothing here does I/O; what runs a sequence is the caller's.
+A sequence is a list of ``Move``s. Each names a socket by its place, never by its number, so any part of a sequence is
+itself a sequence, and a failing one can be shrunk. The caller runs the sequences.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SIZES = (0, 1, 2, 17, 18, 19, 64, 500, 1452, 1453, 1472, 1473, 2952, 3000)
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One move: what is done, to which of the sockets, and a number that decides all the rest."""
+    """One move: the verb, the place of its socket, and a random number from which its other values follow."""
 
     verb: str
     place: int
@@ -52,18 +52,18 @@ class Move:
 
 
 def moves(seed: int, count: int) -> list[Move]:
-    """``count`` moves; the same for the same seed."""
+    """Make ``count`` random moves; equal seeds give equal moves."""
     chance = random.Random(seed)
     return [Move(chance.choice(VERBS), chance.randrange(SOCKETS), chance.getrandbits(32)) for _ in range(count)]
 
 
 def shrink(failing: Sequence[Move], fails: Callable[[Sequence[Move]], bool], tries: int = 400) -> list[Move]:
-    """The shortest sequence that still fails, found by leaving out halves, then quarters, down to single moves.
+    """Shorten a failing sequence by leaving out halves, then quarters, down to single moves, while it still fails.
 
     Args:
-        failing: a sequence for which ``fails`` holds.
+        failing: a sequence for which ``fails`` is true.
         fails: runs a sequence and says whether it fails.
-        tries: how often ``fails`` may be asked; when they are used up, the shortest so far is the answer.
+        tries: largest number of calls of ``fails``; after these the shortest sequence so far is returned.
     """
     best = list(failing)
     size = max(1, len(best) // 2)
@@ -84,10 +84,10 @@ def shrink(failing: Sequence[Move], fails: Callable[[Sequence[Move]], bool], tri
 
 
 def to_json(sequence: Sequence[Move]) -> str:
-    """A sequence as text, one move a line, for replay."""
+    """Encode a sequence as JSON for a later replay, with one move per line."""
     return "[\n" + ",\n".join(json.dumps(asdict(move)) for move in sequence) + "\n]\n"
 
 
 def from_json(text: str) -> list[Move]:
-    """A sequence back from ``to_json``; raises ``ValueError``, ``TypeError`` on anything else."""
+    """Decode a sequence from ``to_json``; raises ``ValueError`` or ``TypeError`` on any other text."""
     return [Move(**item) for item in json.loads(text)]
