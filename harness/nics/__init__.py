@@ -1,4 +1,4 @@
-"""Reads the NIC models that can be tested: how libvirt is told to make each, and what each is known to do to frames.
+"""Reads the NIC models that can be tested: libvirt's settings for each, and its known effects on frames.
 
 The models stand in ``catalogue.toml`` beside this file. A variant's name consists of model and options, such as
 "virtio-net+csum=off"; a model allows the options that its entry lists, and "mtu=N". "vfio:0000:65:00.1" is a device

@@ -163,7 +163,7 @@ class CellResult:
 
     @property
     def word(self) -> str:
-        """What a person is shown as the outcome: the status, or "usage" for a mistake of the user."""
+        """The outcome as reports show it: the status, or "usage" if the user caused an error of the cell."""
         return "usage" if self.fault == "user" else str(self.status)
 
     @property
