@@ -41,6 +41,10 @@ class DamagedError(Exception):
     """A cached folder does not hold what its manifest says; the text names the file and what differs."""
 
 
+class OlderError(DamagedError):
+    """A cached folder is of a version of the harness whose manifests had no digests. It need not be damaged."""
+
+
 def write(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Measure every file of a finished folder and write its manifest.
 
@@ -66,6 +70,7 @@ def read(folder: Path) -> dict[str, Any]:
 
     Raises:
         DamagedError: it is missing, cannot be read, or is not what was written.
+        OlderError: it is of a version that wrote no digests.
     """
     try:
         manifest = json.loads((folder / NAME).read_bytes())
@@ -73,6 +78,8 @@ def read(folder: Path) -> dict[str, Any]:
         raise DamagedError(f"{NAME} is missing") from None
     except (OSError, ValueError) as error:
         raise DamagedError(f"{NAME} cannot be read: {error}") from None
+    if isinstance(manifest, dict) and not {_CONTENTS, _DIGEST} & manifest.keys():
+        raise OlderError("it is of an older version of the harness")
     if not isinstance(manifest, dict) or not isinstance(manifest.get(_CONTENTS), dict):
         raise DamagedError(f"{NAME} names no contents")
     if manifest.get(_DIGEST) != _digest(manifest):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cache import document, manifest
-from harness.cache.manifest import DamagedError, Depth
+from harness.cache.manifest import DamagedError, Depth, OlderError
 
 _KINDS = {"drivers": "drivers", "images": "image", "states": "saved guest"}
 _DOCUMENTS = ("libvirt/accelerator.json", "libvirt/capabilities.json", "tools.json")
@@ -19,18 +19,22 @@ _DOCUMENTS = ("libvirt/accelerator.json", "libvirt/capabilities.json", "tools.js
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One cached thing: its name, where it lies, and what is wrong with it (empty when it is whole)."""
+    """One cached thing: its name, where it lies, and what is wrong with it (empty when it is whole).
+
+    ``older``: it is of a version of the harness that wrote no digests, so that nothing can be compared.
+    """
 
     name: str
     place: Path
     damage: str
+    older: bool = False
 
 
 def survey(root: Path) -> Iterator[Found]:
     """Every cached thing below the harness's cache, the content of all files compared."""
     for folder, kind in _KINDS.items():
         for place in sorted((root / folder).glob("[!.]*/")):
-            yield Found(f"{kind} {place.name[:24]}", place, _damage(place))
+            yield _compared(f"{kind} {place.name[:24]}", place)
     for name in _DOCUMENTS:
         if (root / name).exists():
             try:
@@ -40,9 +44,11 @@ def survey(root: Path) -> Iterator[Found]:
                 yield Found(name, root / name, str(damage))
 
 
-def _damage(place: Path) -> str:
+def _compared(name: str, place: Path) -> Found:
     try:
         manifest.check(place, manifest.read(place), Depth.ALL)
+    except OlderError as older:
+        return Found(name, place, str(older), older=True)
     except DamagedError as damage:
-        return str(damage)
-    return ""
+        return Found(name, place, str(damage))
+    return Found(name, place, "")

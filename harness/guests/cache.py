@@ -22,7 +22,7 @@ from typing import Any
 
 from harness import resources
 from harness.cache import durable, manifest
-from harness.cache.manifest import DamagedError, Depth
+from harness.cache.manifest import DamagedError, Depth, OlderError
 from harness.errors import LabError
 from harness.files import ownership, removal
 
@@ -65,18 +65,33 @@ def entries() -> list[Entry]:
 def unreadable() -> list[str]:
     """Folders in the place of images whose manifest is damaged or missing, each with what is wrong.
 
-    Images of older versions, whose manifests have no digests, are left out.
+    Those of older versions are left out (``outdated``).
     """
     lines = []
     for folder in sorted(root().glob("[!.]*/")):
         try:
             _manifest(folder)
+        except OlderError:
+            continue
         except DamagedError as damage:
-            with contextlib.suppress(OSError, ValueError):
-                if "digest" not in json.loads((folder / MANIFEST).read_text()):
-                    continue
             lines.append(f"{folder.name} was damaged ({damage})")
     return lines
+
+
+def outdated() -> str:
+    """A line on the images of older versions, which are not used; empty when there is none."""
+    count = 0
+    for folder in root().glob("[!.]*/"):
+        try:
+            _manifest(folder)
+        except OlderError:
+            count += 1
+        except DamagedError:
+            continue
+    if not count:
+        return ""
+    those = "1 cached image is" if count == 1 else f"{count} cached images are"
+    return f"{those} of an older version of the harness and not used: the image is built again"
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -46,12 +46,17 @@ def cached() -> Iterator[Check]:
     """Compare everything in the cache with its manifests; changes nothing."""
     from harness.cache.survey import survey  # imported here: only --cache needs it
 
+    older = 0
     for found in survey(resources.cache()):
-        if not found.damage:
+        if found.older:
+            older += 1
+        elif not found.damage:
             yield Check(found.name, Level.OK, "whole")
         else:
             mend = f"the next run makes it anew; or remove it: rm -r {shlex.quote(str(found.place))}"
             yield Check(found.name, Level.MISSING, f"damaged: {found.damage}", mend)
+    if older:
+        yield Check("older versions", Level.OK, f"{older} cached folders have no checksums to compare")
 
 
 def examine() -> tuple[Check, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness.cache.manifest import Depth
 from harness.errors import LabError
 from harness.files import removal
 from harness.guests import cache
+from harness.setup import doctor
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +118,18 @@ def test_an_image_with_a_damaged_manifest_is_told(text: str) -> None:
     assert cache.entries() == []
     (line,) = cache.unreadable()
     assert line.startswith("wine-1 was damaged (manifest.json")
+
+
+def test_images_of_an_older_version_are_told_once_and_are_not_damaged() -> None:
+    assert cache.outdated() == ""
+    for key in "123":
+        folder = cache.root() / f"wine-{key}"
+        folder.mkdir(parents=True)
+        (folder / cache.MANIFEST).write_text(json.dumps({"guest": "wine", "key": key, "inputs": "i"}))
+    assert cache.unreadable() == []
+    assert cache.outdated().startswith("3 cached images are of an older version of the harness and not used")
+    (check,) = doctor.cached()
+    assert (check.level, check.seen) == (doctor.Level.OK, "3 cached folders have no checksums to compare")
 
 
 def test_a_windows_image_from_before_manifests_had_digests_is_still_one() -> None:

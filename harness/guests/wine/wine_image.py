@@ -148,6 +148,8 @@ def build(progress: Callable[[str], None], *, recipe: Recipe | None = None, refr
             return cached
         for line in cache.unreadable():
             progress(f"the cached image {line}: not used")
+        if line := cache.outdated():
+            progress(line)
         with cache.building() as folder:
             entry = _build(recipe, folder, progress)
             cache.hold(entry)
