@@ -87,3 +87,9 @@ def test_a_worker_that_is_asked_to_end_begins_no_other_test(tmp_path: Path, clos
     body = f"    try:\n        raise Interrupted\n    finally:\n        {closing}\n"
     assert run(tmp_path, session, body=head + body) == pytest.ExitCode.INTERRUPTED
     assert session.told == []
+
+
+def test_a_suite_that_imports_all_of_the_interface_has_the_names_of_the_readme() -> None:
+    names: dict[str, object] = {}
+    exec("from harness.api import *", names)
+    assert {"AF_INET", "AF_INET6", "ANY", "Endpoint", "Forced", "Sent", "Wire", "Wsk", "pattern"} <= names.keys()
