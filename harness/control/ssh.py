@@ -138,6 +138,15 @@ class Stream:
         code = self._channel.recv_exit_status() if told else -1
         return code & 0xFFFFFFFF if code >= 0 else -1
 
+    def finish(self, seconds: float = _ATTEMPT_SECONDS) -> None:
+        """End the command's input, wait ``seconds`` at most until the command has ended, and close the stream.
+
+        A driver can be unloaded only once no program has its device open any more.
+        """
+        self.end_input()
+        self._channel.status_event.wait(seconds)
+        self.close()
+
     def close(self) -> None:
         """End the stream in both directions; the command sees the end of its input."""
         _close(self._channel)

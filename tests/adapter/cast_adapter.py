@@ -33,7 +33,7 @@ class CastAdapter(DriverAdapter):
 
     def close(self) -> None:
         if self._stream is not None:
-            self._stream.close()
+            self._stream.finish()
             self._stream = None
 
     def unload(self) -> None:
