@@ -1,6 +1,6 @@
 """WSK_BUF: MDL chains, offsets into the first MDL, lengths across the chain, starts anywhere in a page.
 
-Rules: WDK page of WSK_BUF; wsk-semantics 2.6.
+Rules: WDK page of WSK_BUF; model/RULES.md 2.6.
 """
 
 from __future__ import annotations

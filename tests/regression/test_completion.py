@@ -1,6 +1,6 @@
 """IRPs and completions: one per send, in flight together, across sockets, with a fresh or a kept IRP.
 
-Rules: WDK page "Using IRPs with Winsock Kernel Functions"; wsk-semantics 1.3, 1.4.
+Rules: WDK page "Using IRPs with Winsock Kernel Functions"; model/RULES.md 1.3, 1.4.
 """
 
 from __future__ import annotations

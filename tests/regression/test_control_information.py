@@ -1,6 +1,6 @@
 """Control information of one send: source address, TOS and traffic class, ECN, segmentation; never of the next send.
 
-Rules: WinSock WSASendMsg, IP_PKTINFO, ECN and UDP socket options; wsk-semantics 2.5. Whether a transport supports a
+Rules: WinSock WSASendMsg, IP_PKTINFO, ECN and UDP socket options; model/RULES.md 2.5. Whether a transport supports a
 message is its business ("might not be supported by all transports"): what it then does must still be as the page says.
 """
 

@@ -1,6 +1,6 @@
 """Where a datagram goes: the RemoteAddress of the call, the fixed remote and the fixed destination address.
 
-Rules: WDK pages of WskSendTo, SIO_WSK_SET_REMOTE_ADDRESS and SIO_WSK_SET_SENDTO_ADDRESS; wsk-semantics 2.2.
+Rules: WDK pages of WskSendTo, SIO_WSK_SET_REMOTE_ADDRESS and SIO_WSK_SET_SENDTO_ADDRESS; model/RULES.md 2.2.
 """
 
 from __future__ import annotations

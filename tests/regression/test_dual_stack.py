@@ -1,6 +1,6 @@
 """Dual stack: one AF_INET6 socket for both families, IPv4 by mapped addresses, once IPV6_V6ONLY is off.
 
-Rules: WinSock "Dual-Stack Sockets"; wsk-semantics 2.4. A mapped destination leaves as plain IPv4.
+Rules: WinSock "Dual-Stack Sockets"; model/RULES.md 2.4. A mapped destination leaves as plain IPv4.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Sockets and the driver itself come and go: close and open again, unload and load again.
 
-Rules: WDK pages "Closing a Socket", "Unregistering a Winsock Kernel Application"; wsk-semantics 1.2.
+Rules: WDK pages "Closing a Socket", "Unregistering a Winsock Kernel Application"; model/RULES.md 1.2.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """WskSendMessages: one call, one IRP, a datagram for each WSK_BUF of the list; and bursts that the driver makes itself.
 
-Rules: WDK page WskSendMessages; wsk-semantics 2.1. The order on the wire and what becomes of a list of which one cannot
-be sent are not documented, and are observed.
+Rules: WDK page WskSendMessages; model/RULES.md 2.1. No document says in which order the datagrams leave, nor what
+WSK does with a list of which one entry cannot be sent; both are recorded as observations.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Socket options and what they change on the wire: TTL, hop limit, fragments, checksums, interfaces, sharing a port.
 
 Rules: WinSock pages of IPPROTO_IP, IPPROTO_IPV6 and IPPROTO_UDP socket options; WDK SO_BROADCAST, SO_EXCLUSIVEADDRUSE;
-wsk-semantics 2.7. A default that no option set is the stack's habit and is held against its profile.
+model/RULES.md 2.7. A default that no option set is the stack's habit and is held against its profile.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Payload sizes of both families: empty, around the Ethernet minimum, around the MTU, the maxima, and one too large.
 
-Rules: RFC 768 (length), RFC 791 and RFC 8200 section 4.5 (fragments), wsk-semantics 2.6.
+Rules: RFC 768 (length), RFC 791 and RFC 8200 section 4.5 (fragments), model/RULES.md 2.6.
 """
 
 from __future__ import annotations

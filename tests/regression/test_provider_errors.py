@@ -1,6 +1,6 @@
 """What the driver makes of every error and timing that a WSK provider may give, forced through the guest's provider.
 
-Rules: WDK pages of WskSendTo and "Using IRPs with Winsock Kernel Functions"; wsk-semantics 1.4, 2.3. A forced status
+Rules: WDK pages of WskSendTo and "Using IRPs with Winsock Kernel Functions"; model/RULES.md 1.4, 2.3. A forced status
 must be reported as it is; whatever happens, no IRP, MDL, buffer, socket or record may be lost, which the books tell
 at the end of each case.
 """

@@ -1,6 +1,6 @@
 """WskReceiveFrom, and what only replies tell: a fixed remote address filters what comes, a fixed destination does not.
 
-Rules: WDK pages WskReceiveFrom, SIO_WSK_SET_REMOTE_ADDRESS, SIO_WSK_SET_SENDTO_ADDRESS; wsk-semantics 2.2. Peers send
+Rules: WDK pages WskReceiveFrom, SIO_WSK_SET_REMOTE_ADDRESS, SIO_WSK_SET_SENDTO_ADDRESS; model/RULES.md 2.2. Peers send
 before the driver receives, so nothing depends on who is faster.
 """
 

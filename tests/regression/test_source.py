@@ -1,6 +1,6 @@
 """Where a datagram comes from: bound and ephemeral ports, wildcard and given local addresses.
 
-Rules: WDK pages "Binding a Socket to a Transport Address" and WskGetLocalAddress; wsk-semantics 2.7, 4.2.
+Rules: WDK pages "Binding a Socket to a Transport Address" and WskGetLocalAddress; model/RULES.md 2.7, 4.2.
 """
 
 from __future__ import annotations

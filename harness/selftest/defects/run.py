@@ -52,7 +52,7 @@ class Record:
         return clean and all(row.caught for row in self.rows)
 
     def to_json(self) -> str:
-        """``harness defects --json`` as design section 5 has it, with what explains a miss besides."""
+        """Return the value that ``harness defects --json`` prints, with what explains a miss."""
         value = {
             "schema": SCHEMA,
             "defects": [asdict(row) for row in self.rows],
